@@ -1,0 +1,212 @@
+/**
+ * The embedded node as its users see it: what `startNode()` takes and gives. The HTTP API is a thin skin over this.
+ */
+import type { Condition, KeyEntry, KvEntry } from '../kv/types.ts';
+
+/** The subset of pino's interface that Kvorum uses. */
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface HttpOptions {
+  /** Default 127.0.0.1. */
+  readonly host?: string;
+  /** Default 7101; 0 takes a free one. */
+  readonly port?: number;
+  /** Largest body, bytes. Default: the value limit plus room for JSON. */
+  readonly maxInflightRequests?: number;
+  /** Value of Access-Control-Allow-Origin; absent: CORS is off. */
+  readonly corsOrigin?: string;
+  /** Bearer token that every /v1 request must carry; absent: none is asked for. */
+  readonly token?: string;
+}
+
+export interface NodeOptions {
+  /** Name of the node, unique in its cluster: letters, digits, `-`, `_`, `.`, at most 63. Default `n1`. */
+  readonly name?: string;
+  /** Default `.kvorum/<name>`. */
+  readonly dataDir?: string;
+  /** Address of the peer port, HOST:PORT. Default `127.0.0.1:0` without `initialCluster`, else this node's own address in it. */
+  readonly listen?: string;
+  /** Names and peer addresses of all first members, this node's own among them. Absent: a cluster of one. Ignored once the data directory belongs to a cluster. */
+  readonly initialCluster?: Readonly<Record<string, string>>;
+  /** Shared secret of the cluster, at least 16 bytes; needed with more than one member. */
+  readonly secret?: string;
+  /** Serve the HTTP API; absent or false: embedded use only. */
+  readonly http?: HttpOptions | false;
+  /** Silent unless given. */
+  readonly logger?: Logger;
+  /** A prom-client Registry to register metrics in. Default: one of the node's own, shown at /metrics. */
+  readonly registry?: unknown;
+  readonly limits?: Partial<Limits>;
+  readonly timing?: Partial<Timing>;
+  /** Give up the start after this long (bootstrap waits for every first member). Default: never. */
+  readonly signal?: AbortSignal;
+}
+
+export interface Limits {
+  /** Bytes of a key. Default 4 KiB. */
+  readonly maxKeyBytes: number;
+  /** Bytes of a value. Default 1 MiB. */
+  readonly maxValueBytes: number;
+  /** Proposed bytes that are not yet committed, a node. Default 64 MiB. */
+  readonly maxUncommittedBytes: number;
+  /** Proposals and reads that wait for their answer, a node. Default 16,384. */
+  readonly maxPending: number;
+  /** Applied bytes not yet flushed to disk. Default 32 MiB. */
+  readonly maxOverlayBytes: number;
+  /** Bytes of log kept for followers that fall behind. Default 64 MiB. */
+  readonly logKeepBytes: number;
+}
+
+export interface Timing {
+  /** Default 10. */
+  readonly tickMs: number;
+  /** Default 100. */
+  readonly heartbeatMs: number;
+  /** Default 1000. */
+  readonly electionTimeoutMs: number;
+  /** Bound of the random wait before a pre-vote when the leader's process is known to be gone. Default 50. */
+  readonly crashHintMs: number;
+}
+
+/** A key: text (UTF-8) or bytes. */
+export type Key = string | Uint8Array;
+/** A value: text (UTF-8) or bytes. */
+export type Value = string | Uint8Array;
+
+export interface CallOptions {
+  /** Milliseconds until ERR_NO_LEADER or ERR_TIMEOUT. Default 4000, at most 60000. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface WriteOptions extends CallOptions {
+  readonly condition?: Condition;
+  /** Give back the entry that was there. */
+  readonly prev?: boolean;
+}
+
+export interface PutOptions extends WriteOptions {
+  readonly contentType?: string;
+  readonly lease?: string;
+}
+
+export interface ReadOptions extends CallOptions {
+  /** Default `linearizable`. `stale`: what this node has applied, at once, whoever leads. */
+  readonly consistency?: 'linearizable' | 'stale';
+}
+
+export interface ListOptions extends ReadOptions {
+  readonly prefix?: Key;
+  readonly start?: Key;
+  readonly end?: Key;
+  /** Default 100, at most 1000. */
+  readonly limit?: number;
+  /** From the answer before this one; pins its revision. */
+  readonly cursor?: string;
+  readonly keysOnly?: boolean;
+  readonly countOnly?: boolean;
+}
+
+/** Where and when an answer was made: the X- headers of HTTP. */
+export interface AnswerHead {
+  readonly group: number;
+  readonly revision: number;
+  readonly term: number;
+  readonly servedBy: string;
+}
+
+export interface PutAnswer {
+  readonly revision: number;
+  readonly created: boolean;
+  /** With `prev: true`: what was replaced, null when there was nothing. */
+  readonly prev?: KvEntry | null;
+}
+
+export interface DeleteAnswer {
+  /** Of this deletion, or the current one when nothing was deleted. */
+  readonly revision: number;
+  readonly deleted: number;
+  readonly prev?: KvEntry | null;
+}
+
+export interface GetAnswer {
+  /** Of the store when it was read. */
+  readonly revision: number;
+  readonly entry: KvEntry | null;
+}
+
+export interface ListAnswer {
+  readonly revision: number;
+  readonly entries: readonly (KvEntry | KeyEntry)[];
+  readonly count: number;
+  readonly nextCursor: string | null;
+}
+
+export interface MemberInfo {
+  readonly id: string;
+  readonly name: string;
+  readonly peerId: string;
+  readonly role: 'voter' | 'learner' | 'agent';
+  readonly addresses: readonly string[];
+  readonly http: string | null;
+  readonly pid: number | null;
+  readonly health: 'alive' | 'unreachable';
+  /** Known on the leader and for this node itself. */
+  readonly matchIndex: number | null;
+  readonly appliedIndex: number | null;
+}
+
+export interface ClusterInfo {
+  readonly clusterId: string;
+  /** This node's name. */
+  readonly name: string;
+  /** Name of the leader that this node knows, null for none. */
+  readonly leader: string | null;
+  readonly term: number;
+  readonly revision: number;
+  readonly members: readonly MemberInfo[];
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** One a check, for `?verbose`. */
+  readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly detail: string }[];
+}
+
+/**
+ * A running node. Every method that takes a key rejects with a KvorumError: ERR_BAD_KEY, ERR_TOO_LARGE, ERR_NO_LEADER,
+ * ERR_OVERLOADED, ERR_CLOSED (outcome none), ERR_TIMEOUT (outcome unknown), ERR_CAS_FAILED (`details.current`: KvEntry or null).
+ */
+export interface KvorumNode extends AsyncDisposable {
+  readonly name: string;
+  readonly id: string;
+  readonly clusterId: string;
+  /** HOST:PORT of the peer port. */
+  readonly address: string;
+  /** Base URL of the HTTP API, null without. */
+  readonly url: string | null;
+  readonly limits: Limits;
+  /** The prom-client Registry in use. */
+  readonly registry: unknown;
+  put(key: Key, value: Value, options?: PutOptions): Promise<PutAnswer>;
+  get(key: Key, options?: ReadOptions): Promise<GetAnswer>;
+  delete(key: Key, options?: WriteOptions): Promise<DeleteAnswer>;
+  /** Every key in [start, end) or with the prefix. */
+  deleteRange(range: { prefix: Key } | { start: Key; end: Key | null }, options?: CallOptions): Promise<DeleteAnswer>;
+  list(options?: ListOptions): Promise<ListAnswer>;
+  cluster(): ClusterInfo;
+  /** Group, revision, term and name, as of now. */
+  head(): AnswerHead;
+  readiness(): Readiness;
+  /** Hands leadership to the named member (or the most up-to-date one). Rejects ERR_NO_LEADER when this node does not lead and cannot ask. */
+  transferLeadership(to?: string, options?: CallOptions): Promise<{ leader: string | null }>;
+  /** Resolves with the reason when the node stopped by itself (poisoned store, broken invariant); never rejects. */
+  readonly failed: Promise<Error>;
+  /** Unready → hand over leadership → drain (at most `drainTimeoutMs`, default 2000) → close. Safe to repeat. */
+  close(options?: { drainTimeoutMs?: number }): Promise<void>;
+}

@@ -1,0 +1,112 @@
+/**
+ * What the shell asks of a network: frames to and from admitted peers, on one long-lived stream a class and direction.
+ * Two implementations pass the same conformance suite: libp2p (`libp2p-transport.ts`) and memory (`memory-transport.ts`).
+ *
+ * Delivery is at most once and in order within (peer, channel) while a link lasts; a frame may be lost, never altered.
+ */
+import type { NodeId } from '../raft/types.ts';
+
+/** A class of traffic with its own stream and its own queue: a heartbeat never waits behind a snapshot. */
+export type Channel = 'raft' | 'snapshot' | 'client' | 'gossip' | 'dht';
+
+export const CHANNELS: readonly Channel[] = ['raft', 'snapshot', 'client', 'gossip', 'dht'];
+
+/**
+ * What peers tell each other inside the admission handshake, after each has proved that it knows the cluster secret. JSON-able.
+ * The transport carries it and does not judge it: `admit` of the shell does.
+ */
+export interface Hello {
+  /** Decimal cluster id; null before bootstrap. */
+  readonly clusterId: string | null;
+  readonly id: NodeId;
+  readonly name: string;
+  /** libp2p peer id, base58. Checked by the transport against the one that noise authenticated. */
+  readonly peerId: string;
+  readonly bootEpoch: number;
+  /** HOST:PORT of the peer port, as others reach it. */
+  readonly address: string;
+  /** URL of its HTTP API, '' when it has none. */
+  readonly http: string;
+  /** Process id on its host, shown in /v1/cluster. */
+  readonly pid: number;
+  /** Version of the wire format: 1. */
+  readonly protocol: number;
+  /** Room for the shell's own facts (bootstrap map and state, highest index …). Plain JSON data. */
+  readonly extra: Readonly<Record<string, unknown>>;
+}
+
+export interface Peer {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly address: string;
+  readonly hello: Hello;
+}
+
+export type PeerEvent =
+  /** Admitted on both sides; frames can flow. Comes again, with the newer Hello, after a reconnect. */
+  | { readonly type: 'up'; readonly peer: Peer }
+  /** The last connection closed. Re-dialling goes on by itself for addresses given to `connect`. */
+  | { readonly type: 'down'; readonly peer: Peer }
+  /** The one re-dial right after `down` was refused by the operating system of the peer: its process is gone (decision 10). */
+  | { readonly type: 'lost'; readonly peer: Peer }
+  /** Admission failed, ours or theirs. Given once for each address and reason, until it changes. */
+  | { readonly type: 'refused'; readonly address: string; readonly code: string; readonly message: string };
+
+export type Verdict = { readonly ok: true } | { readonly ok: false; readonly code: string; readonly message: string };
+
+export interface TransportHandlers {
+  /** Our Hello, asked for at every handshake: it may change. */
+  hello(): Hello;
+  /** Judge a peer that proved the secret. A refusal is told to it with its code and message. */
+  admit(hello: Hello): Verdict;
+  /** A whole frame. The bytes are the receiver's to keep. Must not throw; a throw closes the link and is counted as malformed. */
+  frame(from: NodeId, channel: Channel, frame: Uint8Array): void;
+  peer(event: PeerEvent): void;
+}
+
+export interface Transport {
+  /** Where it listens, HOST:PORT with the real port. */
+  readonly address: string;
+  /** Dials the address until told otherwise, with back-off and jitter, and again whenever the link is lost. */
+  connect(address: string): void;
+  disconnect(address: string): void;
+  /** Admitted peers with a live link. */
+  peers(): readonly Peer[];
+  peer(id: NodeId): Peer | undefined;
+  /**
+   * Queues one frame (the parts are concatenated on the wire, and not copied before) and returns at once. False: there is no link, or the queue of this peer and channel
+   * is over its limit in bytes, and the frame was dropped. Frames of one event-loop turn leave together.
+   */
+  send(to: NodeId, channel: Channel, parts: readonly Uint8Array[]): boolean;
+  /** Bytes queued and not yet given to the operating system. */
+  queuedBytes(to: NodeId, channel: Channel): number;
+  /** Closes every connection to the peer (a removed or refused one). */
+  drop(id: NodeId, code: string, message: string): void;
+  stats(): TransportStats;
+  close(): Promise<void>;
+}
+
+export interface PeerStats {
+  readonly id: NodeId;
+  readonly framesSent: number;
+  readonly bytesSent: number;
+  readonly framesReceived: number;
+  readonly bytesReceived: number;
+  readonly framesDropped: number;
+  readonly queuedBytes: number;
+}
+
+export interface TransportStats {
+  readonly peers: readonly PeerStats[];
+  /** Handshakes refused, by code (`ERR_WRONG_SECRET`, …), since the start. */
+  readonly refused: Readonly<Record<string, number>>;
+  /** Streams or connections closed for bytes that are not our protocol. */
+  readonly malformed: number;
+}
+
+export interface TransportLimits {
+  /** Largest frame accepted or sent, by channel. Default 16 MiB (snapshot 4 MiB, gossip and dht 64 KiB). */
+  readonly maxFrameBytes: Readonly<Record<Channel, number>>;
+  /** Queue of one peer and channel. Default 64 MiB raft, 8 MiB snapshot, 16 MiB client, 1 MiB gossip and dht. */
+  readonly maxQueueBytes: Readonly<Record<Channel, number>>;
+}
