@@ -16,7 +16,7 @@ export interface HttpOptions {
   readonly host?: string;
   /** Default 7101; 0 takes a free one. */
   readonly port?: number;
-  /** Largest body, bytes. Default: the value limit plus room for JSON. */
+  /** Requests answered at the same time; what comes on top gets 503 ERR_OVERLOADED. Default 4096. */
   readonly maxInflightRequests?: number;
   /** Value of Access-Control-Allow-Origin; absent: CORS is off. */
   readonly corsOrigin?: string;
@@ -98,6 +98,11 @@ export interface PutOptions extends WriteOptions {
 export interface ReadOptions extends CallOptions {
   /** Default `linearizable`. `stale`: what this node has applied, at once, whoever leads. */
   readonly consistency?: 'linearizable' | 'stale';
+  /**
+   * Read as of this revision (≥ 1). Newer than the store: ERR_FUTURE_REVISION; no longer kept: ERR_COMPACTED with
+   * `details.compactRevision`. Default: the newest.
+   */
+  readonly revision?: number;
 }
 
 export interface ListOptions extends ReadOptions {
