@@ -1,0 +1,163 @@
+/** The options of `startNode()`, checked and with their defaults filled in. */
+import { join } from 'node:path';
+import { KvorumError } from '../errors.ts';
+import type { HttpOptions, Limits, Logger, NodeOptions, Timing } from './types.ts';
+
+export const DEFAULT_LIMITS: Limits = {
+  maxKeyBytes: 4 * 1024,
+  maxValueBytes: 1024 * 1024,
+  maxUncommittedBytes: 64 * 1024 * 1024,
+  maxPending: 16_384,
+  maxOverlayBytes: 32 * 1024 * 1024,
+  logKeepBytes: 64 * 1024 * 1024,
+};
+
+export const DEFAULT_TIMING: Timing = { tickMs: 10, heartbeatMs: 100, electionTimeoutMs: 1000, crashHintMs: 50 };
+
+/** Bounds that keep a cluster alive: a key must fit an index entry, a value a frame, and a follower's memory. */
+const LIMIT_BOUNDS: Readonly<Record<keyof Limits, readonly [number, number]>> = {
+  maxKeyBytes: [1, 64 * 1024],
+  maxValueBytes: [1, 8 * 1024 * 1024],
+  maxUncommittedBytes: [1024, 1024 * 1024 * 1024],
+  maxPending: [1, 1_000_000],
+  maxOverlayBytes: [1024, 1024 * 1024 * 1024],
+  logKeepBytes: [1024, 64 * 1024 * 1024 * 1024],
+};
+
+const TIMING_BOUNDS: Readonly<Record<keyof Timing, readonly [number, number]>> = {
+  tickMs: [1, 1000],
+  heartbeatMs: [1, 60_000],
+  electionTimeoutMs: [10, 600_000],
+  crashHintMs: [0, 60_000],
+};
+
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+export interface ResolvedOptions {
+  readonly name: string;
+  readonly dataDir: string;
+  readonly listen: string;
+  readonly initialCluster: Readonly<Record<string, string>>;
+  readonly secret: string | null;
+  readonly http: HttpOptions | null;
+  readonly logger: Logger;
+  readonly registry: unknown;
+  readonly limits: Limits;
+  readonly timing: Timing;
+  readonly signal: AbortSignal | undefined;
+}
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+const MIN_SECRET_BYTES = 16;
+
+function bad(message: string): KvorumError {
+  return new KvorumError('ERR_CONFIG', message);
+}
+
+/** True for `HOST:PORT`; an IPv6 host stands in brackets. */
+export function isAddress(text: string, zeroPort: boolean): boolean {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):([0-9]{1,5})$/.exec(text);
+  if (match === null) return false;
+  const port = Number(match[2]);
+  return port <= 65_535 && (zeroPort || port > 0);
+}
+
+function numbers<T extends object>(
+  what: string,
+  defaults: T,
+  given: Partial<T> | undefined,
+  bounds: Readonly<Record<keyof T, readonly [number, number]>>,
+): T {
+  const result = { ...defaults };
+  for (const key of Object.keys(given ?? {}) as (keyof T)[]) {
+    const value = given?.[key];
+    if (value === undefined) continue;
+    if (!Object.hasOwn(bounds, key)) throw bad(`${what}.${String(key)} is not an option`);
+    const [least, most] = bounds[key];
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
+      throw bad(`${what}.${String(key)} must be a whole number from ${least} to ${most}, not ${String(value)}`);
+    }
+    result[key] = value;
+  }
+  return result;
+}
+
+const KNOWN: readonly (keyof NodeOptions)[] = [
+  'name',
+  'dataDir',
+  'listen',
+  'initialCluster',
+  'secret',
+  'http',
+  'logger',
+  'registry',
+  'limits',
+  'timing',
+  'signal',
+];
+
+/** Throws ERR_CONFIG with a message that names the option. */
+export function resolveOptions(options: NodeOptions): ResolvedOptions {
+  for (const key of Object.keys(options)) {
+    if (!(KNOWN as readonly string[]).includes(key)) throw bad(`${key} is not an option of startNode()`);
+  }
+  const name = options.name ?? 'n1';
+  if (typeof name !== 'string' || !NAME.test(name)) {
+    throw bad(`name must be 1 to 63 letters, digits, '-', '_' or '.', not ${JSON.stringify(name)}`);
+  }
+  const initialCluster = resolveCluster(name, options);
+  const own = initialCluster[name] as string;
+  const listen = options.listen ?? own;
+  if (!isAddress(listen, true)) throw bad(`listen must be HOST:PORT, not ${JSON.stringify(listen)}`);
+  const secret = options.secret ?? null;
+  if (secret !== null && Buffer.byteLength(secret) < MIN_SECRET_BYTES) {
+    throw bad(`secret must have at least ${MIN_SECRET_BYTES} bytes`);
+  }
+  if (secret === null && Object.keys(initialCluster).length > 1) {
+    throw bad('a cluster of more than one node needs a secret, the same on every node');
+  }
+  const timing = numbers('timing', DEFAULT_TIMING, options.timing, TIMING_BOUNDS);
+  if (timing.heartbeatMs < timing.tickMs) throw bad('timing.heartbeatMs must be at least timing.tickMs');
+  if (timing.electionTimeoutMs < 2 * timing.heartbeatMs) {
+    throw bad('timing.electionTimeoutMs must be at least twice timing.heartbeatMs');
+  }
+  const limits = numbers('limits', DEFAULT_LIMITS, options.limits, LIMIT_BOUNDS);
+  const http = options.http === undefined || options.http === false ? null : options.http;
+  if (http !== null && http.port !== undefined) {
+    if (!Number.isInteger(http.port) || http.port < 0 || http.port > 65_535) {
+      throw bad(`http.port must be a port number, not ${String(http.port)}`);
+    }
+  }
+  return {
+    name,
+    dataDir: options.dataDir ?? join('.kvorum', name),
+    listen,
+    initialCluster,
+    secret,
+    http,
+    logger: options.logger ?? silent,
+    registry: options.registry,
+    limits,
+    timing,
+    signal: options.signal,
+  };
+}
+
+function resolveCluster(name: string, options: NodeOptions): Readonly<Record<string, string>> {
+  if (options.initialCluster === undefined) return { [name]: options.listen ?? '127.0.0.1:0' };
+  const entries = Object.entries(options.initialCluster);
+  const seen = new Map<string, string>();
+  for (const [member, address] of entries) {
+    if (!NAME.test(member)) throw bad(`initialCluster: ${JSON.stringify(member)} is not a name`);
+    if (typeof address !== 'string' || !isAddress(address, entries.length === 1)) {
+      throw bad(`initialCluster.${member} must be HOST:PORT, not ${JSON.stringify(address)}`);
+    }
+    const other = seen.get(address);
+    if (other !== undefined && !address.endsWith(':0')) throw bad(`initialCluster: ${other} and ${member} have the same address ${address}`);
+    seen.set(address, member);
+  }
+  if (!Object.hasOwn(options.initialCluster, name)) {
+    throw bad(`initialCluster does not name this node, ${name}: it has ${entries.map(([member]) => member).join(', ') || 'nobody'}`);
+  }
+  return options.initialCluster;
+}

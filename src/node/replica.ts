@@ -1,0 +1,597 @@
+/**
+ * One Raft group on one node: joins the pure core and the state machine to disk, network and callers. Synchronous and driven from
+ * outside (`loop.ts`), so that the simulator runs this very code.
+ *
+ * A turn takes in what callers and peers brought, hands out the core's effects (writes are staged, messages leave at once or after their
+ * write), applies what is committed, and answers.
+ */
+import { invariant, KvorumError } from '../errors.ts';
+import { decodeCommand, stampTime } from '../machine/command.ts';
+import { Machine } from '../machine/machine.ts';
+import type { CommandResult } from '../machine/types.ts';
+import { createRaft } from '../raft/raft.ts';
+import type {
+  Entry,
+  GroupId,
+  InitialState,
+  Message,
+  NodeId,
+  RaftCore,
+  RaftOptions,
+  Ready,
+  SnapshotMeta,
+  SoftState,
+} from '../raft/types.ts';
+import type { GroupStore, SnapshotReceiver } from '../storage/types.ts';
+import type { Channel } from '../transport/types.ts';
+import type { Environment } from './env.ts';
+import { encodeAnswers, encodePropose, type Answer, type ProposeFrame, type ResultFrame } from './forwarding.ts';
+import { Proposals, type Proposal } from './proposals.ts';
+import { Reads, type PendingRead } from './reads.ts';
+import { Snapshots } from './snapshots.ts';
+import { clusterIdBytes, decodeMessage, MessageEncoder, type WireMessage } from './wire.ts';
+
+export interface ReplicaLimits {
+  readonly maxPending: number;
+  readonly maxUncommittedBytes: number;
+  readonly maxOverlayBytes: number;
+  readonly logKeepBytes: number;
+}
+
+export interface ReplicaOptions {
+  readonly env: Environment;
+  readonly group: GroupId;
+  readonly id: NodeId;
+  readonly clusterId: string;
+  readonly bootEpoch: number;
+  readonly store: GroupStore;
+  readonly raft: Omit<RaftOptions, 'group' | 'id' | 'bootEpoch' | 'random'>;
+  readonly limits: ReplicaLimits;
+  send(to: NodeId, channel: Channel, parts: readonly Uint8Array[]): boolean;
+  /** Asks the loop for a turn. */
+  wake(): void;
+  softStateChanged(state: SoftState): void;
+  /** An error after which this node must not go on. */
+  failed(error: unknown): void;
+}
+
+/** What a turn leaves to the loop: to write, and what to do once that is on disk. */
+export interface TurnWork {
+  staged: boolean;
+  sync: boolean;
+  readonly persisted: (() => void)[];
+}
+
+/** Proposals in one append, and bytes of them. */
+const MAX_BATCH_COUNT = 4096;
+const MAX_BATCH_BYTES = 4 * 1024 * 1024;
+/** A batch has a fixed price on three nodes, so the next one grows while this many are not committed yet… */
+const MAX_OPEN_BATCHES = 2;
+/** …unless it has grown to this. */
+const FULL_BATCH_COUNT = 512;
+const FULL_BATCH_BYTES = 512 * 1024;
+/** Readys handled in one turn before sockets and timers get theirs. */
+const MAX_READYS_A_TURN = 16;
+/** State that rides along with a log write, and in a batch of its own. */
+const FLUSH_BESIDE_BYTES = 128 * 1024;
+const FLUSH_ALONE_BYTES = 1024 * 1024;
+/** Applied state waits at most this long for a log write to ride with. */
+const FLUSH_AFTER_MS = 50;
+const SWEEP_EVERY_MS = 20;
+/** A forwarder that was told "not the leader" waits this long before it asks the same node again. */
+const FORWARD_PAUSE_MS = 20;
+
+export class Replica {
+  readonly group: GroupId;
+  readonly #options: ReplicaOptions;
+  readonly #env: Environment;
+  readonly #store: GroupStore;
+  readonly #core: RaftCore;
+  readonly #encoder: MessageEncoder;
+  readonly #cluster: Uint8Array;
+  readonly #proposals: Proposals;
+  readonly #reads: Reads;
+  readonly #snapshots: Snapshots;
+  #machine: Machine;
+  #soft: SoftState = { role: 'follower', leader: null };
+  /** Committed, not yet applied: non-empty only while a snapshot is being loaded or the overlay is full. */
+  #toApply: Entry[] = [];
+  /** Last index of each batch that is not committed yet. */
+  #openBatches: number[] = [];
+  /** All chunks are here; the core decides what becomes of it. */
+  #received: { meta: SnapshotMeta; receiver: SnapshotReceiver } | null = null;
+  #loading = false;
+  #unflushedSince: number | null = null;
+  #flushing = false;
+  #lastSweep = 0;
+  #pausedForwardTo: { leader: NodeId; until: number } | null = null;
+  #unreachable = new Set<NodeId>();
+  #closed = false;
+
+  /** Opens the group on what its store holds. The log must have been begun (see `beginLog`). */
+  static async open(options: ReplicaOptions): Promise<Replica> {
+    return new Replica(options, await loadMachine(options.store));
+  }
+
+  private constructor(options: ReplicaOptions, machine: Machine) {
+    this.#options = options;
+    this.group = options.group;
+    this.#env = options.env;
+    this.#store = options.store;
+    this.#machine = machine;
+    const { log, state } = options.store;
+    const initial: InitialState = {
+      hardState: log.hardState,
+      configurations: log.configurations,
+      appliedIndex: state.flushed.index,
+    };
+    this.#core = createRaft(
+      {
+        ...options.raft,
+        group: options.group,
+        id: options.id,
+        bootEpoch: options.bootEpoch,
+        random: () => options.env.random(),
+      },
+      log,
+      initial,
+    );
+    this.#encoder = new MessageEncoder(options.clusterId);
+    this.#cluster = clusterIdBytes(options.clusterId);
+    const { maxPending, maxUncommittedBytes } = options.limits;
+    this.#proposals = new Proposals({ maxPending, maxQueuedBytes: maxUncommittedBytes });
+    this.#reads = new Reads({ maxPending, retryAfterMs: 100 });
+    this.#snapshots = new Snapshots(
+      {
+        group: options.group,
+        self: options.id,
+        bootEpoch: options.bootEpoch,
+        state,
+        now: () => this.#env.now(),
+        send: (to, parts) => options.send(to, 'snapshot', parts),
+        describe: (index) => this.#describe(index),
+        sent: (to, index, ok) => {
+          this.#core.snapshotSent(to, index, ok);
+          options.wake();
+        },
+        received: (from, term, snapshot, receiver) => this.#snapshotReceived(from, term, snapshot, receiver),
+        failed: (error) => options.failed(error),
+      },
+      { stalledAfterMs: 10_000, keepMs: 60_000 },
+    );
+    // A sole voter has nobody to wait for.
+    const { configuration } = this.#core.status();
+    if (configuration.voters.length === 1 && configuration.votersOutgoing.length === 0 && configuration.voters[0] === options.id) {
+      for (let tick = 0; tick < 2 * options.raft.electionTicks && !this.#core.hasReady(); tick++) this.#core.tick();
+    }
+  }
+
+  get machine(): Machine {
+    return this.#machine;
+  }
+
+  get core(): RaftCore {
+    return this.#core;
+  }
+
+  get softState(): SoftState {
+    return this.#soft;
+  }
+
+  /** True while the state of a received snapshot is being read in: the machine of before is of the past. */
+  get loading(): boolean {
+    return this.#loading;
+  }
+
+  get pendingProposals(): number {
+    return this.#proposals.pending;
+  }
+
+  get pendingReads(): number {
+    return this.#reads.pending;
+  }
+
+  get activeSnapshots(): number {
+    return this.#snapshots.active;
+  }
+
+  /** Nothing waits for an answer. */
+  get idle(): boolean {
+    return this.#proposals.pending === 0 && this.#reads.pending === 0;
+  }
+
+  // Callers.
+
+  propose(proposal: Proposal): void {
+    if (this.#closed) {
+      proposal.done(new KvorumError('ERR_CLOSED', 'the node is closed'), null);
+      return;
+    }
+    this.#proposals.add(proposal);
+    this.#options.wake();
+  }
+
+  /** Calls back once the local state may be read linearizably. */
+  read(read: PendingRead): void {
+    if (this.#closed) {
+      read.done(new KvorumError('ERR_CLOSED', 'the node is closed'));
+      return;
+    }
+    this.#reads.add(read);
+    this.#options.wake();
+  }
+
+  transferLeadership(to: NodeId | null): boolean {
+    const started = this.#core.transferLeadership(to);
+    this.#options.wake();
+    return started;
+  }
+
+  // Peers.
+
+  /** A frame of the `raft` channel. Throws for bytes that are no message. */
+  raftFrame(from: NodeId, frame: Uint8Array): void {
+    const message = decodeMessage(frame, from, this.#options.id, this.#cluster);
+    if (this.#closed || message.group !== this.group) return;
+    this.#guard(() => {
+      this.#core.clock(this.#env.now());
+      this.#core.step(message);
+    });
+    this.#options.wake();
+  }
+
+  snapshotFrame(from: NodeId, frame: Uint8Array): void {
+    if (!this.#closed) this.#snapshots.frame(from, frame);
+  }
+
+  /** Another node hands over proposals, believing that this one leads. */
+  proposeFrame(from: NodeId, frame: ProposeFrame): void {
+    const { commands, group, bootEpoch, request } = frame;
+    const answers: (Answer | null)[] = commands.map(() => null);
+    let open = commands.length;
+    const answer = (position: number, given: Answer): void => {
+      answers[position] = given;
+      open--;
+      if (open > 0) return;
+      const result: ResultFrame = { group, bootEpoch, request, answers: answers as Answer[] };
+      // If this is lost with the link, the asker hears that the link is gone.
+      this.#options.send(from, 'client', encodeAnswers(result));
+    };
+    const leads = !this.#closed && this.#soft.role === 'leader';
+    const deadline = this.#env.now() + Math.min(frame.timeoutMs, 60_000);
+    commands.forEach((data, position) => {
+      if (!leads) return answer(position, { error: null, result: null, retry: true });
+      try {
+        // What cannot be applied must never enter the log: it would stop every replica.
+        decodeCommand(data);
+      } catch (error) {
+        const refused = KvorumError.is(error) ? error : new KvorumError('ERR_INTERNAL', 'bad command', { cause: error });
+        return answer(position, { error: refused, result: null, retry: false });
+      }
+      this.#proposals.add({
+        data,
+        deadline,
+        done: (error, result) => answer(position, { error, result, retry: false }),
+      });
+    });
+    this.#options.wake();
+  }
+
+  resultFrame(from: NodeId, frame: ResultFrame): void {
+    if (frame.bootEpoch !== this.#options.bootEpoch) return;
+    if (frame.answers.some((answer) => answer.retry)) {
+      this.#pausedForwardTo = { leader: from, until: this.#env.now() + FORWARD_PAUSE_MS };
+    }
+    this.#proposals.answered(from, frame.request, frame.answers);
+    this.#options.wake();
+  }
+
+  /** The link to a peer closed: what was in flight is lost. */
+  peerDown(peer: NodeId): void {
+    this.#proposals.peerGone(peer);
+    this.#snapshots.peerGone(peer);
+    this.#core.peerUnreachable(peer);
+    this.#options.wake();
+  }
+
+  /** The peer's process is gone for certain. */
+  peerLost(peer: NodeId): void {
+    this.#core.peerLost(peer);
+    this.#options.wake();
+  }
+
+  // The loop.
+
+  tick(): void {
+    const now = this.#env.now();
+    this.#core.clock(now);
+    this.#core.tick();
+    this.#snapshots.tick();
+    if (now - this.#lastSweep >= SWEEP_EVERY_MS) {
+      this.#lastSweep = now;
+      this.#proposals.sweep(now);
+      this.#reads.sweep(now, this.#soft.leader !== null);
+    }
+  }
+
+  /** One turn. May be called at any time; what it returns must be committed to the store at once. */
+  turn(): TurnWork {
+    const work: TurnWork = { staged: false, sync: false, persisted: [] };
+    if (this.#closed) return work;
+    const now = this.#env.now();
+    this.#core.clock(now);
+    for (let round = 0; ; round++) {
+      this.#apply(now);
+      this.#submit(now);
+      const token = this.#reads.startRound(now);
+      if (token !== null) this.#core.readIndex(token);
+      if (!this.#core.hasReady()) break;
+      if (round === MAX_READYS_A_TURN) {
+        this.#options.wake();
+        break;
+      }
+      this.#handle(this.#core.ready(), work);
+    }
+    for (const peer of this.#unreachable) this.#core.peerUnreachable(peer);
+    this.#unreachable.clear();
+    this.#housekeeping(now, work);
+    return work;
+  }
+
+  #handle(ready: Ready, work: TurnWork): void {
+    const { log } = this.#store;
+    if (ready.softState !== null) this.#changeRole(ready.softState);
+    if (ready.snapshot !== null) this.#install(ready.snapshot, work);
+    if (ready.entries.length > 0) log.append(ready.entries);
+    if (ready.hardState !== null) log.setHardState(ready.hardState);
+    if (ready.configurations !== null) log.setConfigurations(ready.configurations);
+    // A commit index that moved alone is not worth a write: it goes with the next.
+    if (ready.mustSync || ready.entries.length > 0 || ready.configurations !== null) work.staged = true;
+    work.sync ||= ready.mustSync;
+    this.#sendAll(ready.messages);
+    const { seq, messagesAfterPersist } = ready;
+    work.persisted.push(() => {
+      this.#core.persisted(seq);
+      this.#sendAll(messagesAfterPersist);
+    });
+    for (const entry of ready.committed) this.#toApply.push(entry);
+    for (const state of ready.readStates) this.#reads.confirmed(state);
+    for (const { to, term } of ready.snapshotRequests) this.#snapshots.start(to, term, log.firstIndex());
+  }
+
+  #changeRole(next: SoftState): void {
+    const before = this.#soft;
+    this.#soft = next;
+    if (next.leader !== before.leader) {
+      this.#reads.restartRound();
+      this.#pausedForwardTo = null;
+    }
+    if (next.role !== 'leader') {
+      this.#openBatches = [];
+      this.#snapshots.stopSending();
+    }
+    this.#options.softStateChanged(next);
+  }
+
+  #sendAll(messages: readonly Message[]): void {
+    for (const message of messages) {
+      invariant(message.type !== 'InstallSnapshot', 'a snapshot travels in chunks, not as a message');
+      const sent = this.#options.send(message.to, 'raft', this.#encoder.encode(message as WireMessage));
+      if (!sent && message.type === 'Append') this.#unreachable.add(message.to);
+    }
+  }
+
+  #submit(now: number): void {
+    if (this.#proposals.queued === 0) return;
+    if (this.#soft.role === 'leader') this.#append();
+    else this.#forward(now);
+  }
+
+  #append(): void {
+    // More state than the disk takes off: let it catch up. Callers wait in a bounded queue.
+    if (this.#store.state.overlayBytes > this.#options.limits.maxOverlayBytes) return;
+    if (
+      this.#openBatches.length >= MAX_OPEN_BATCHES &&
+      this.#proposals.queued < FULL_BATCH_COUNT &&
+      this.#proposals.queuedBytes < FULL_BATCH_BYTES
+    ) {
+      return;
+    }
+    const taken = this.#proposals.take(MAX_BATCH_COUNT, MAX_BATCH_BYTES);
+    const time = this.#env.wallTime();
+    const data: Uint8Array[] = [];
+    for (const proposal of taken) {
+      stampTime(proposal.data, time);
+      data.push(proposal.data);
+    }
+    const result = this.#core.propose(data);
+    switch (result.status) {
+      case 'accepted':
+        this.#proposals.appended(taken, result.firstIndex, result.term);
+        this.#openBatches.push(result.firstIndex + taken.length - 1);
+        return;
+      case 'notLeader':
+        this.#proposals.putBack(taken);
+        return;
+      case 'refused':
+        // During a transfer they wait for the next leader; too many uncommitted bytes are said at once.
+        if (result.reason === 'transferring') this.#proposals.putBack(taken);
+        else {
+          const overloaded = new KvorumError('ERR_OVERLOADED', 'too many bytes are waiting to be committed');
+          for (const proposal of taken) proposal.done(overloaded, null);
+        }
+    }
+  }
+
+  #forward(now: number): void {
+    const { leader } = this.#soft;
+    if (leader === null || leader === this.#options.id) return;
+    const paused = this.#pausedForwardTo;
+    if (paused !== null && paused.leader === leader && paused.until > now) return;
+    while (this.#proposals.queued > 0) {
+      const taken = this.#proposals.take(MAX_BATCH_COUNT, MAX_BATCH_BYTES);
+      const latest = taken.reduce((max, proposal) => Math.max(max, proposal.deadline), now);
+      const request = this.#proposals.forward(leader, taken);
+      const frame = encodePropose({
+        group: this.group,
+        bootEpoch: this.#options.bootEpoch,
+        request,
+        timeoutMs: latest - now,
+        commands: taken.map((proposal) => proposal.data),
+      });
+      if (!this.#options.send(leader, 'client', frame)) {
+        this.#proposals.notForwarded(request);
+        return;
+      }
+    }
+  }
+
+  #apply(now: number): void {
+    if (this.#loading || this.#toApply.length === 0) return;
+    const { state } = this.#store;
+    // Twice the bound at which the leader stops: a follower that flushes more slowly must not grow without end either.
+    if (state.overlayBytes > 2 * this.#options.limits.maxOverlayBytes) return;
+    const entries = this.#toApply;
+    this.#toApply = [];
+    const waiting = this.#proposals.hasWaiting;
+    const results: (CommandResult | null)[] = [];
+    for (const entry of entries) results.push(this.#machine.apply(entry));
+    this.#machine.writeMeta();
+    const last = entries[entries.length - 1] as Entry;
+    state.seal({ index: last.index, term: last.term });
+    this.#unflushedSince ??= now;
+    this.#core.applied(last.index);
+    while (this.#openBatches.length > 0 && (this.#openBatches[0] as number) <= last.index) this.#openBatches.shift();
+    if (waiting) {
+      for (let i = 0; i < entries.length; i++) {
+        const entry = entries[i] as Entry;
+        this.#proposals.applied(entry.index, entry.term, results[i] ?? null);
+      }
+    }
+    this.#reads.applied(last.index);
+  }
+
+  #housekeeping(now: number, work: TurnWork): void {
+    const { state, log } = this.#store;
+    if (state.overlayBytes > 0 && !this.#loading && this.#received === null) {
+      const due = this.#unflushedSince !== null && now - this.#unflushedSince >= FLUSH_AFTER_MS;
+      if (work.sync) this.#stageFlush(now, FLUSH_BESIDE_BYTES, work);
+      else if (!this.#flushing && (due || state.overlayBytes > FLUSH_ALONE_BYTES)) {
+        this.#stageFlush(now, FLUSH_ALONE_BYTES, work);
+      }
+    }
+    const { logKeepBytes } = this.#options.limits;
+    if (log.bytes > logKeepBytes * 1.25 && !this.#loading) {
+      const first = log.firstIndex();
+      const surplus = Math.floor((log.lastIndex() - first + 1) * (1 - logKeepBytes / log.bytes));
+      const cut = Math.min(first - 1 + surplus, state.flushed.index, this.#snapshots.oldestIndex);
+      if (cut >= first) {
+        log.compact(cut);
+        this.#core.compacted(cut);
+        work.staged = true;
+      }
+    }
+  }
+
+  #stageFlush(now: number, maxBytes: number, work: TurnWork): void {
+    if (this.#store.state.stageFlush(maxBytes) === 0) return;
+    this.#flushing = true;
+    this.#unflushedSince = now;
+    work.staged = true;
+    work.persisted.push(() => {
+      this.#flushing = false;
+      if (this.#store.state.overlayBytes === 0) this.#unflushedSince = null;
+    });
+  }
+
+  // Snapshots.
+
+  #describe(index: number): SnapshotMeta {
+    const term = this.#store.log.term(index);
+    invariant(term !== undefined, `the log does not know the term of applied index ${index}`);
+    return { index, term, configuration: this.#core.configurationAt(index) };
+  }
+
+  #snapshotReceived(from: NodeId, term: number, meta: SnapshotMeta, receiver: SnapshotReceiver): void {
+    if (this.#closed || this.#received !== null || this.#loading) {
+      receiver.discard();
+      return;
+    }
+    this.#received = { meta, receiver };
+    this.#guard(() => {
+      this.#core.step({
+        type: 'InstallSnapshot',
+        group: this.group,
+        from,
+        to: this.#options.id,
+        term,
+        snapshot: meta,
+      });
+    });
+    // The core's decision is in its next Ready: taken now, so that a snapshot that it refuses is not kept.
+    this.#options.wake();
+  }
+
+  #install(snapshot: SnapshotMeta, work: TurnWork): void {
+    const received = this.#received;
+    invariant(
+      received !== null && received.meta.index === snapshot.index && received.meta.term === snapshot.term,
+      'the core switches to a snapshot that was not received',
+    );
+    this.#received = null;
+    received.receiver.stageInstall(snapshot);
+    this.#store.log.reset(snapshot.index, snapshot.term);
+    this.#loading = true;
+    this.#unflushedSince = null;
+    this.#toApply = this.#toApply.filter((entry) => entry.index > snapshot.index);
+    work.staged = true;
+    work.sync = true;
+    work.persisted.push(() => this.#load(snapshot.index));
+  }
+
+  #load(index: number): void {
+    loadMachine(this.#store).then(
+      (machine) => {
+        if (this.#closed) return;
+        invariant(machine.appliedIndex === index, 'the state of a snapshot is not at its index');
+        this.#machine = machine;
+        this.#loading = false;
+        this.#core.applied(index);
+        this.#proposals.snapshotInstalled(index);
+        this.#reads.applied(index);
+        this.#options.wake();
+      },
+    ).catch((error: unknown) => this.#options.failed(error));
+  }
+
+  #guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#options.failed(error);
+    }
+  }
+
+  /** A received snapshot that the core did not want is dropped. Called by the loop after each turn. */
+  afterTurn(): void {
+    if (this.#received === null || this.#core.hasReady()) return;
+    this.#received.receiver.discard();
+    this.#received = null;
+  }
+
+  /** Ends everything that waits. What is staged and not committed is the store's to drop. */
+  close(error: KvorumError): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#proposals.close(error);
+    this.#reads.close(error);
+    this.#snapshots.close();
+  }
+}
+
+async function loadMachine(store: GroupStore): Promise<Machine> {
+  const machine = new Machine(store.state);
+  await store.state.scan((record) => machine.restore(record));
+  machine.restored();
+  return machine;
+}

@@ -1,0 +1,142 @@
+import { describe, expect, it } from 'vitest';
+import type { KvorumError } from '../../src/errors.ts';
+import type { CommandResult } from '../../src/machine/types.ts';
+import { Proposals, type Proposal } from '../../src/node/proposals.ts';
+
+interface Probe extends Proposal {
+  readonly ends: { error: KvorumError | null; result: CommandResult | null }[];
+}
+
+function probe(deadline = 1000, bytes = 10): Probe {
+  const ends: Probe['ends'] = [];
+  return { data: new Uint8Array(bytes), deadline, ends, done: (error, result) => ends.push({ error, result }) };
+}
+
+const result: CommandResult = { ok: true, revision: 7, created: true };
+const limits = { maxPending: 4, maxQueuedBytes: 100 };
+
+describe('Proposals', () => {
+  it('answers an appended proposal with the result of the entry at its index', () => {
+    const proposals = new Proposals(limits);
+    const [a, b] = [probe(), probe()];
+    proposals.add(a);
+    proposals.add(b);
+    proposals.appended(proposals.take(10, 1000), 5, 2);
+    proposals.applied(5, 2, result);
+    proposals.applied(6, 2, result);
+    expect(a.ends).toEqual([{ error: null, result }]);
+    expect(b.ends).toEqual([{ error: null, result }]);
+    expect(proposals.pending).toBe(0);
+  });
+
+  it('says outcome none when an entry of another term was committed in its place', () => {
+    const proposals = new Proposals(limits);
+    const a = probe();
+    proposals.add(a);
+    proposals.appended(proposals.take(10, 1000), 5, 2);
+    proposals.applied(5, 3, null);
+    expect(a.ends[0]?.error).toMatchObject({ code: 'ERR_NO_LEADER', outcome: 'none' });
+  });
+
+  it('refuses beyond its bounds in count and in bytes, and takes one over-size proposal when the queue is empty', () => {
+    const counted = new Proposals(limits);
+    const all = Array.from({ length: 5 }, () => probe());
+    for (const one of all) counted.add(one);
+    expect(all[4]?.ends[0]?.error).toMatchObject({ code: 'ERR_OVERLOADED', outcome: 'none' });
+    expect(counted.pending).toBe(4);
+
+    const weighed = new Proposals(limits);
+    const [large, small] = [probe(1000, 500), probe(1000, 1)];
+    weighed.add(large);
+    weighed.add(small);
+    expect(large.ends).toEqual([]);
+    expect(small.ends[0]?.error?.code).toBe('ERR_OVERLOADED');
+    weighed.take(1, 1);
+    expect(weighed.queuedBytes).toBe(0);
+  });
+
+  it('takes in order, within count and bytes, and puts back at the head', () => {
+    const proposals = new Proposals(limits);
+    const all = Array.from({ length: 4 }, () => probe());
+    for (const one of all) proposals.add(one);
+    expect(proposals.take(3, 25)).toEqual(all.slice(0, 2));
+    proposals.putBack(all.slice(0, 2));
+    expect(proposals.take(3, 1000)).toEqual(all.slice(0, 3));
+    expect(proposals.queuedBytes).toBe(10);
+  });
+
+  it('ends queued ones with outcome none and appended or forwarded ones with unknown when their time is over', () => {
+    const proposals = new Proposals(limits);
+    const [queued, appended, forwarded, later] = [probe(10), probe(10), probe(10), probe(50)];
+    proposals.add(appended);
+    proposals.appended(proposals.take(1, 1000), 1, 1);
+    proposals.add(forwarded);
+    proposals.add(later);
+    const request = proposals.forward('2', proposals.take(2, 1000));
+    proposals.add(queued);
+    proposals.sweep(10);
+    expect(queued.ends[0]?.error).toMatchObject({ code: 'ERR_NO_LEADER', outcome: 'none' });
+    expect(appended.ends[0]?.error).toMatchObject({ code: 'ERR_TIMEOUT', outcome: 'unknown' });
+    expect(forwarded.ends[0]?.error).toMatchObject({ code: 'ERR_TIMEOUT', outcome: 'unknown' });
+    expect(later.ends).toEqual([]);
+    // A late answer ends only what is still open.
+    const answer = { error: null, result, retry: false };
+    proposals.answered('2', request, [answer, answer]);
+    expect(forwarded.ends).toHaveLength(1);
+    expect(later.ends).toEqual([{ error: null, result }]);
+    expect(proposals.pending).toBe(0);
+  });
+
+  it('answers at once when the peer that it forwarded to goes away', () => {
+    const proposals = new Proposals(limits);
+    const [a, b] = [probe(), probe()];
+    proposals.add(a);
+    proposals.forward('2', proposals.take(1, 1000));
+    proposals.add(b);
+    proposals.forward('3', proposals.take(1, 1000));
+    proposals.peerGone('2');
+    expect(a.ends[0]?.error).toMatchObject({ code: 'ERR_TIMEOUT', outcome: 'unknown' });
+    expect(b.ends).toEqual([]);
+    expect(proposals.pending).toBe(1);
+  });
+
+  it('ignores answers from a peer that was not asked, of another length, or given twice', () => {
+    const proposals = new Proposals(limits);
+    const a = probe();
+    proposals.add(a);
+    const request = proposals.forward('2', proposals.take(1, 1000));
+    const answer = { error: null, result, retry: false };
+    proposals.answered('3', request, [answer]);
+    proposals.answered('2', request, [answer, answer]);
+    expect(a.ends).toEqual([]);
+    proposals.answered('2', request, [answer]);
+    proposals.answered('2', request, [answer]);
+    expect(a.ends).toHaveLength(1);
+  });
+
+  it('queues again what the other node neither appended nor forwarded', () => {
+    const proposals = new Proposals(limits);
+    const a = probe();
+    proposals.add(a);
+    const request = proposals.forward('2', proposals.take(1, 1000));
+    proposals.answered('2', request, [{ error: null, result: null, retry: true }]);
+    expect(proposals.take(1, 1000)).toEqual([a]);
+  });
+
+  it('ends everything once when it closes', () => {
+    const proposals = new Proposals(limits);
+    const [queued, appended, forwarded] = [probe(), probe(), probe()];
+    proposals.add(appended);
+    proposals.appended(proposals.take(1, 1000), 1, 1);
+    proposals.add(forwarded);
+    proposals.forward('2', proposals.take(1, 1000));
+    proposals.add(queued);
+    const closed = Object.assign(new Error('closed'), { code: 'ERR_CLOSED' }) as KvorumError;
+    proposals.close(closed);
+    proposals.close(closed);
+    expect([queued, appended, forwarded].map((one) => one.ends.length)).toEqual([1, 1, 1]);
+    expect(queued.ends[0]?.error).toBe(closed);
+    expect(appended.ends[0]?.error?.outcome).toBe('unknown');
+    expect(forwarded.ends[0]?.error?.outcome).toBe('unknown');
+  });
+});
