@@ -32,7 +32,7 @@ export async function openIdentity(store: Store): Promise<Identity> {
   const privateKey = await readKey(store);
   const stored = store.node.get(BOOT_EPOCH) ?? 0;
   if (typeof stored !== 'number' || !Number.isSafeInteger(stored) || stored < 0) {
-    throw new KvorumError('ERR_CORRUPT', `the boot epoch in the data directory is not a number: ${String(stored)}`);
+    throw new KvorumError('ERR_CORRUPT', 'the boot epoch in the data directory is not a number');
   }
   const bootEpoch = stored + 1;
   store.node.set(BOOT_EPOCH, bootEpoch);

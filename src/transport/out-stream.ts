@@ -1,6 +1,5 @@
 /** The way out for one channel of a link: a bounded queue in front of a libp2p stream, written as fast as the stream takes it. */
 import type { Stream } from '@libp2p/interface';
-import { Uint8ArrayList } from 'uint8arraylist';
 import { FRAME_HEADER_BYTES, FrameQueue } from './frames.ts';
 
 /**
@@ -56,7 +55,7 @@ export class OutStream {
     if (stream === null || this.#closed) return;
     try {
       while (this.#queue.length > 0 && !stream.writableNeedsDrain) {
-        stream.send(new Uint8ArrayList(...this.#queue.take(SLICE_BYTES)));
+        for (const buffer of this.#queue.take(SLICE_BYTES)) stream.send(buffer);
       }
     } catch (error) {
       this.#onError(error);

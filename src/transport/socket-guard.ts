@@ -9,7 +9,6 @@
  * It does not encrypt: noise does.
  */
 import type { ConnectionProtector, MultiaddrConnection } from '@libp2p/interface';
-import { Uint8ArrayList } from 'uint8arraylist';
 import { invariant } from '../errors.ts';
 import { MAX_BYTES_BEFORE_ADMISSION } from './limits.ts';
 
@@ -18,10 +17,18 @@ interface SendResult {
   canSendMore: boolean;
 }
 
+/** The part of a Uint8ArrayList that is used here. */
+interface ByteList {
+  readonly byteLength: number;
+  subarray(): Uint8Array;
+  consume(bytes: number): void;
+  append(bytes: Uint8Array): void;
+}
+
 /** What every message stream of libp2p has beyond the interface: where bytes come in from and go out to the socket. */
 interface RawConnection {
-  onData(data: Uint8Array | Uint8ArrayList): void;
-  sendData(data: Uint8ArrayList): SendResult;
+  onData(data: { byteLength: number }): void;
+  sendData(data: ByteList): SendResult;
 }
 
 function isRaw(connection: object): connection is RawConnection {
@@ -68,7 +75,12 @@ export class SocketGuard implements ConnectionProtector {
       } else onData(data);
     };
     const sendData = connection.sendData.bind(connection);
-    connection.sendData = (data) => sendData(new Uint8ArrayList(data.subarray()));
+    connection.sendData = (data) => {
+      const joined = data.subarray();
+      data.consume(joined.byteLength);
+      data.append(joined);
+      return sendData(data);
+    };
     return Promise.resolve(connection);
   }
 
