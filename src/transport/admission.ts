@@ -168,7 +168,7 @@ export class Admission {
     const theirs = message['verdict'];
     if (typeof theirs !== 'object' || theirs === null || !('ok' in theirs)) return this.#malformed('verdict');
     if (theirs.ok !== true) {
-      return { send, outcome: { type: 'refused', by: 'them', ...parseRefusal({ ...theirs }), hello } };
+      return { send, outcome: { type: 'refused', by: 'them', ...parseRefusal(theirs), hello } };
     }
     return { send, outcome: judged(hello, verdict) };
   }

@@ -30,8 +30,9 @@ export function parseHello(value: unknown): Hello | undefined {
 }
 
 /** Codes of refusals are shown to people and counted: only what looks like one of ours passes. */
-export function parseRefusal(value: { code?: unknown; message?: unknown }): { code: string; message: string } {
-  const code = typeof value.code === 'string' && /^ERR_[A-Z_]{1,40}$/.test(value.code) ? value.code : 'ERR_UNKNOWN';
-  const message = typeof value.message === 'string' ? value.message.slice(0, 1000) : '';
+export function parseRefusal(value: object): { code: string; message: string } {
+  const { code: given, message: text }: { code?: unknown; message?: unknown } = value;
+  const code = typeof given === 'string' && /^ERR_[A-Z_]{1,40}$/.test(given) ? given : 'ERR_UNKNOWN';
+  const message = typeof text === 'string' ? text.slice(0, 1000) : '';
   return { code, message };
 }
