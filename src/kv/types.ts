@@ -69,6 +69,10 @@ export interface RangeQuery extends KeyRange {
   readonly after: ByteKey | null;
   readonly keysOnly: boolean;
   readonly countOnly: boolean;
+  /** Stop before keys and values given exceed this many bytes (one entry is always given). Default: no such limit. */
+  readonly maxBytes?: number;
+  /** `count` of an earlier page of the same range at the same revision (a cursor can carry it): given back instead of being counted again. */
+  readonly knownCount?: number | null;
 }
 
 /** An entry without its value, for keysOnly. */
@@ -84,10 +88,39 @@ export interface RangeResult {
   readonly more: boolean;
 }
 
+/** What the store needs of a disk: storage's `StateView`, seen from below. Synchronous; what was put is read back at once. */
+export interface RecordView {
+  get(key: Uint8Array): Uint8Array | undefined;
+  put(key: Uint8Array, value: Uint8Array): void;
+  delete(key: Uint8Array): void;
+}
+
+/** What the store cannot tell from its history records: kept with the machine's meta record. */
+export interface KvState {
+  /** Of the last write; 0 before the first. */
+  readonly revision: number;
+  /** The oldest revision that can be read. */
+  readonly compactedRevision: number;
+  /** A superseded version is kept for this many revisions. */
+  readonly keepRevisions: number;
+  /** Running hash of everything ever written and dropped: two unsigned 32-bit words. */
+  readonly digest: readonly [number, number];
+}
+
 export type PutResult =
   | { readonly ok: true; readonly revision: number; readonly created: boolean; readonly prev?: KvEntry | null }
-  | { readonly ok: false; readonly code: 'ERR_CAS_FAILED'; readonly revision: number; readonly current: KvEntry | null };
+  | {
+      readonly ok: false;
+      readonly code: 'ERR_CAS_FAILED';
+      readonly revision: number;
+      readonly current: KvEntry | null;
+    };
 
 export type DeleteResult =
   | { readonly ok: true; readonly revision: number; readonly deleted: number; readonly prev?: KvEntry | null }
-  | { readonly ok: false; readonly code: 'ERR_CAS_FAILED'; readonly revision: number; readonly current: KvEntry | null };
+  | {
+      readonly ok: false;
+      readonly code: 'ERR_CAS_FAILED';
+      readonly revision: number;
+      readonly current: KvEntry | null;
+    };

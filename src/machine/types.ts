@@ -40,6 +40,12 @@ export interface AppliedEntry {
   readonly data: Uint8Array;
 }
 
+/** A record of the replicated state, as storage gives it back: a history record of kv/, or the meta record. */
+export interface StateRecord {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
 /** A member as the cluster knows it, from the configuration's context; kept in the state. */
 export interface MemberRecord {
   readonly id: string;
@@ -57,6 +63,12 @@ export interface MachineMeta {
   readonly revision: number;
   /** State-machine time, ms. */
   readonly time: number;
+  /** Commands up to this level may be in the log; see COMMAND_KINDS. */
   readonly featureLevel: number;
+  /** Of the last configuration entry; null before the first. */
   readonly configuration: Configuration | null;
+  /** The oldest revision that can be read. */
+  readonly compactedRevision: number;
+  /** Superseded versions are kept for this many revisions. */
+  readonly keepRevisions: number;
 }

@@ -1,0 +1,224 @@
+/**
+ * The replicated state machine of one group: applies committed entries in log order. Pure and synchronous; the same log gives the same
+ * records, byte for byte, on every replica, however often it was restarted in between.
+ *
+ * Starting (always, on an empty store too), then a pass of the replica loop:
+ *
+ * ```ts
+ * const machine = new Machine(store.state);
+ * await store.state.scan((record) => machine.restore(record));
+ * machine.restored();
+ *
+ * for (const entry of committed) results.push(machine.apply(entry));
+ * machine.writeMeta();
+ * store.state.seal({ index: machine.appliedIndex, term: machine.appliedTerm });
+ * ```
+ *
+ * Whatever `apply` or `restore` throws means that this replica cannot go on: an entry of a later version (ERR_DATA_VERSION), a malformed
+ * one, which should have been refused before it was proposed (ERR_INVARIANT), or damaged data (ERR_CORRUPT).
+ */
+import { KvorumError, invariant } from '../errors.ts';
+import { isHistoryKey } from '../kv/record.ts';
+import { KvStore } from '../kv/store.ts';
+import type { RecordView } from '../kv/types.ts';
+import { decodeConfiguration } from '../raft/configuration.ts';
+import type { Configuration, GroupId } from '../raft/types.ts';
+import { COMMAND_KINDS, decodeCommand } from './command.ts';
+import { digestOf } from './digest.ts';
+import { parseMembers } from './members.ts';
+import { decodeMeta, encodeMeta, isMetaKey, metaKey, type MetaRecord } from './meta.ts';
+import type { AppliedEntry, CommandResult, MachineMeta, MemberRecord, StateRecord } from './types.ts';
+
+/** Feature level of a new cluster, and the highest one that this version knows. */
+export const FEATURE_LEVEL = 1;
+
+const NO_DATA = new Uint8Array(0);
+
+export interface MachineOptions {
+  /** Commands of another group are refused as an invariant failure. Default: not checked. */
+  readonly group?: GroupId;
+  /** For a state without data; stored then. The same on all replicas. Default 100,000. */
+  readonly keepRevisions?: number;
+}
+
+export class Machine {
+  /** The keys: read from it, write through `apply` only. */
+  readonly kv: KvStore;
+  readonly #view: RecordView;
+  readonly #group: GroupId | null;
+  #restoredMeta: MetaRecord | null = null;
+  #ready = false;
+  #appliedIndex = 0;
+  #appliedTerm = 0;
+  #time = 0;
+  #featureLevel = FEATURE_LEVEL;
+  #configurationData: Uint8Array = NO_DATA;
+  #configuration: Configuration | null = null;
+  #members: readonly MemberRecord[] = [];
+  #clusterId: string | null = null;
+
+  constructor(view: RecordView, options: MachineOptions = {}) {
+    this.#view = view;
+    this.#group = options.group ?? null;
+    this.kv = new KvStore(view, options.keepRevisions === undefined ? {} : { keepRevisions: options.keepRevisions });
+  }
+
+  get appliedIndex(): number {
+    return this.#appliedIndex;
+  }
+
+  get appliedTerm(): number {
+    return this.#appliedTerm;
+  }
+
+  /** Of the last write; 0 before the first. */
+  get revision(): number {
+    return this.kv.revision;
+  }
+
+  /** State-machine time: the greatest time stamp of any command applied, milliseconds since the epoch; 0 before the first. */
+  get time(): number {
+    return this.#time;
+  }
+
+  get featureLevel(): number {
+    return this.#featureLevel;
+  }
+
+  /** As of the last configuration entry applied; null before the first. */
+  get configuration(): Configuration | null {
+    return this.#configuration;
+  }
+
+  /** The member map that came with the configuration. */
+  get members(): readonly MemberRecord[] {
+    return this.#members;
+  }
+
+  /** Null before the first configuration entry. */
+  get clusterId(): string | null {
+    return this.#clusterId;
+  }
+
+  get meta(): MachineMeta {
+    return {
+      appliedIndex: this.#appliedIndex,
+      appliedTerm: this.#appliedTerm,
+      revision: this.kv.revision,
+      time: this.#time,
+      featureLevel: this.#featureLevel,
+      configuration: this.#configuration,
+      compactedRevision: this.kv.compactedRevision,
+      keepRevisions: this.kv.state.keepRevisions,
+    };
+  }
+
+  /** Applies the next committed entry. Null for entries that have no answer (noop, config). */
+  apply(entry: AppliedEntry): CommandResult | null {
+    invariant(this.#ready, 'the machine was told all of its state (restored) before it applies');
+    invariant(
+      entry.index === this.#appliedIndex + 1,
+      `entry ${entry.index} is applied after ${this.#appliedIndex}, out of order`,
+    );
+    invariant(entry.term >= this.#appliedTerm, `entry ${entry.index} is of an older term than the one before it`);
+    const result = this.#applyData(entry);
+    this.#appliedIndex = entry.index;
+    this.#appliedTerm = entry.term;
+    return result;
+  }
+
+  #applyData(entry: AppliedEntry): CommandResult | null {
+    switch (entry.kind) {
+      case 'noop':
+        return null;
+      case 'config':
+        this.#configure(entry.data.slice());
+        return null;
+      case 'command':
+        return this.#command(entry.data);
+    }
+  }
+
+  #command(data: Uint8Array): CommandResult {
+    const { group, time, operation } = decodeCommand(data);
+    invariant(this.#group === null || group === this.#group, `a command of group ${group} is in another group's log`);
+    invariant(
+      COMMAND_KINDS[operation.type].featureLevel <= this.#featureLevel,
+      `a ${operation.type} command was proposed before the cluster's feature level allowed it`,
+    );
+    if (time > this.#time) this.#time = time;
+    switch (operation.type) {
+      case 'put':
+        return this.kv.put(operation);
+      case 'delete':
+        return this.kv.delete(operation);
+      case 'deleteRange':
+        return this.kv.deleteRange(operation);
+    }
+  }
+
+  #configure(data: Uint8Array): void {
+    const configuration = decodeConfiguration(data);
+    const { members, clusterId } = parseMembers(configuration.context);
+    this.#configurationData = data;
+    this.#configuration = configuration;
+    this.#members = members;
+    this.#clusterId = clusterId;
+  }
+
+  /** Stores the meta record. Once a unit, after its last `apply` and before `seal`. */
+  writeMeta(): void {
+    invariant(this.#ready, 'the machine was told all of its state (restored) before it writes');
+    this.#view.put(metaKey(), this.#encodeMeta());
+  }
+
+  #encodeMeta(): Uint8Array {
+    return encodeMeta({
+      appliedIndex: this.#appliedIndex,
+      appliedTerm: this.#appliedTerm,
+      time: this.#time,
+      featureLevel: this.#featureLevel,
+      kv: this.kv.state,
+      configurationData: this.#configurationData,
+    });
+  }
+
+  /**
+   * Sixteen hexadecimal digits that replicas at the same applied index have in common: over all that was ever written and dropped here,
+   * time, configuration and position. Cheap at any moment; to check what is on the disk, see `StateDigest`.
+   */
+  digest(): string {
+    return digestOf(this.#encodeMeta());
+  }
+
+  /** Takes one stored record; all of them come, in key order, then `restored`. Keeps nothing of its memory. */
+  restore(record: StateRecord): void {
+    invariant(!this.#ready, 'a machine is restored before it is used');
+    if (isHistoryKey(record.key)) this.kv.restore(record.key, record.value);
+    else if (isMetaKey(record.key)) this.#restoredMeta = decodeMeta(record.value);
+    else throw new KvorumError('ERR_DATA_VERSION', `The state has a record of unknown kind ${record.key[0] ?? 'none'}`);
+  }
+
+  /** Builds the index from the records given. Throws ERR_CORRUPT when they do not belong together. */
+  restored(): void {
+    invariant(!this.#ready, 'a machine is restored before it is used');
+    const meta = this.#restoredMeta;
+    this.#restoredMeta = null;
+    // Without a meta record there may be no history either: its revision would be beyond the last one applied.
+    this.kv.restored(meta === null ? this.kv.state : meta.kv);
+    if (meta !== null) {
+      if (meta.featureLevel > FEATURE_LEVEL) {
+        throw new KvorumError(
+          'ERR_DATA_VERSION',
+          `The cluster has feature level ${meta.featureLevel}; this version knows up to ${FEATURE_LEVEL}`,
+        );
+      }
+      this.#appliedIndex = meta.appliedIndex;
+      this.#appliedTerm = meta.appliedTerm;
+      this.#time = meta.time;
+      this.#featureLevel = meta.featureLevel;
+      if (meta.configurationData.length > 0) this.#configure(meta.configurationData);
+    }
+    this.#ready = true;
+  }
+}
