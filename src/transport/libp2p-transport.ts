@@ -3,54 +3,30 @@
  *
  *     const transport = await createLibp2pTransport({ privateKey, listen: '127.0.0.1:0', secret, handlers });
  *     transport.connect('10.0.0.6:7101');   // dials until told otherwise; handlers.peer says when it is up
- *     transport.send(peerId, 'raft', [bytes]);
- *
- * **One link a peer.** Both sides may dial at the same time. Each side uses the connection that was admitted last; the side with the smaller
- * peer id closes the others, and only that side does, so the two can never close each one that the other keeps. A dialer that finds its peer linked
- * meanwhile gives up its own dial. Frames of a connection that is not the current one are dropped: order within a link holds.
+ *     transport.send(id, 'raft', [bytes]);
  */
 import type { Connection, Libp2p, PrivateKey } from '@libp2p/interface';
-import { KvorumError } from '../errors.ts';
-import type { NodeId } from '../raft/types.ts';
 import { parseAddress, toMultiaddr } from './address.ts';
 import { Admission } from './admission.ts';
+import { BaseTransport } from './base-transport.ts';
+import type { Failure, TransportLogger } from './base-transport.ts';
 import { createHost } from './libp2p-host.ts';
 import {
   ADMISSION_PROTOCOL,
   DIAL_TIMEOUT_MS,
   KEEPALIVE_INTERVAL_MS,
   KEEPALIVE_MISSED,
-  MAX_PEERS_REMEMBERED,
   channelProtocol,
-  resolveLimits,
 } from './limits.ts';
 import type { PartialTransportLimits } from './limits.ts';
 import { Link } from './link.ts';
-import type { Failure, LinkOwner } from './link.ts';
+import type { LinkOwner } from './link.ts';
 import type { OutStream } from './out-stream.ts';
 import { memberId } from './peer-id.ts';
-import { Reconnector } from './reconnect.ts';
 import type { DialResult } from './reconnect.ts';
-import { Refusals } from './refusals.ts';
 import { SocketGuard } from './socket-guard.ts';
 import { CHANNELS } from './types.ts';
-import type {
-  Channel,
-  Hello,
-  Peer,
-  PeerEvent,
-  PeerStats,
-  Transport,
-  TransportHandlers,
-  TransportLimits,
-  TransportStats,
-} from './types.ts';
-
-/** The part of pino's interface that the transport uses. */
-export interface TransportLogger {
-  debug(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-}
+import type { Channel, Hello, Transport, TransportHandlers } from './types.ts';
 
 export interface Libp2pTransportOptions {
   /** Ed25519: the identity that noise proves. */
@@ -75,67 +51,33 @@ export async function createLibp2pTransport(options: Libp2pTransportOptions): Pr
   return transport;
 }
 
-/** A member that was admitted at least once. */
-interface PeerState {
-  readonly id: NodeId;
-  /** Admitted connections, oldest first; the last is the current one. */
-  links: Link[];
-  current: Link | null;
-  peer: Peer;
-  framesSent: number;
-  bytesSent: number;
-  framesReceived: number;
-  bytesReceived: number;
-  framesDropped: number;
-}
-
-class Libp2pTransport implements Transport, LinkOwner {
-  readonly limits: TransportLimits;
-  readonly #handlers: TransportHandlers;
+class Libp2pTransport extends BaseTransport<Link> implements LinkOwner {
   readonly #secret: string | null;
-  readonly #logger: TransportLogger | undefined;
   readonly #guard: SocketGuard;
-  readonly #reconnector: Reconnector;
-  readonly #refusals: Refusals;
-  readonly #peers = new Map<NodeId, PeerState>();
   readonly #links = new Map<Connection, Link>();
   /** The address and the answer that a dial of ours waits with. */
   readonly #dials = new Map<Link, { readonly address: string; done(result: DialResult): void }>();
   #libp2p!: Libp2p;
   #address = '';
   #ownPeerId = '';
-  #malformed = 0;
   #ticker: NodeJS.Timeout | null = null;
   #lastTickMs = 0;
   #dirty: OutStream[] = [];
-  #closing: Promise<void> | null = null;
+  #closed: Promise<void> | null = null;
 
   constructor(options: Libp2pTransportOptions) {
-    this.limits = resolveLimits(options.limits);
-    this.#handlers = options.handlers;
-    this.#secret = options.secret;
-    this.#logger = options.logger;
-    this.#guard = new SocketGuard((remote) => {
-      this.#malformed++;
-      this.#logger?.debug({ remote }, 'bytes that are not our protocol came to the peer port');
-    });
-    this.#refusals = new Refusals((event) => {
-      if (event.type === 'refused') this.#logger?.warn({ ...event }, 'peer refused');
-      this.#tell(event);
-    });
-    this.#reconnector = new Reconnector({
-      dial: (address, done) => void this.#dial(address, done),
-      linked: (id) => this.peer(id) !== undefined,
-      lost: (id) => {
-        const state = this.#peers.get(id);
-        if (state !== undefined) this.#tell({ type: 'lost', peer: state.peer });
-      },
+    super({
+      handlers: options.handlers,
+      limits: options.limits,
+      logger: options.logger,
       schedule: (delayMs, task) => {
         const timer = setTimeout(task, delayMs);
         return () => clearTimeout(timer);
       },
       random: Math.random,
     });
+    this.#secret = options.secret;
+    this.#guard = new SocketGuard((remote) => this.onMalformed(remote, 'not libp2p'));
   }
 
   async open({ privateKey, listen }: Libp2pTransportOptions): Promise<void> {
@@ -150,78 +92,23 @@ class Libp2pTransport implements Transport, LinkOwner {
     return this.#address;
   }
 
-  connect(address: string): void {
-    parseAddress(address);
-    if (this.#closing === null && address !== this.#address) this.#reconnector.connect(address);
-  }
-
-  disconnect(address: string): void {
-    this.#reconnector.disconnect(address);
-  }
-
-  peers(): readonly Peer[] {
-    const peers: Peer[] = [];
-    for (const state of this.#peers.values()) if (state.current !== null) peers.push(state.peer);
-    return peers;
-  }
-
-  peer(id: NodeId): Peer | undefined {
-    const state = this.#peers.get(id);
-    return state === undefined || state.current === null ? undefined : state.peer;
-  }
-
-  send(to: NodeId, channel: Channel, parts: readonly Uint8Array[]): boolean {
-    let length = 0;
-    for (const part of parts) length += part.byteLength;
-    const limit = this.limits.maxFrameBytes[channel];
-    if (length > limit) {
-      throw new KvorumError('ERR_TOO_LARGE', `a ${channel} frame of ${length} bytes is over the limit of ${limit}`);
-    }
-    const state = this.#peers.get(to);
-    if (state === undefined) return false;
-    if (state.current === null || this.#closing !== null || !state.current.send(channel, parts, length)) {
-      state.framesDropped++;
-      return false;
-    }
-    state.framesSent++;
-    state.bytesSent += length;
-    return true;
-  }
-
-  queuedBytes(to: NodeId, channel: Channel): number {
-    return this.#peers.get(to)?.current?.queuedBytes(channel) ?? 0;
-  }
-
-  drop(id: NodeId, code: string, message: string): void {
-    for (const link of this.#peers.get(id)?.links ?? []) link.dismiss(code, message);
-  }
-
-  stats(): TransportStats {
-    const peers: PeerStats[] = [];
-    for (const state of this.#peers.values()) {
-      const { id, framesSent, bytesSent, framesReceived, bytesReceived, framesDropped, current } = state;
-      let queuedBytes = 0;
-      if (current !== null) for (const channel of CHANNELS) queuedBytes += current.queuedBytes(channel);
-      peers.push({ id, framesSent, bytesSent, framesReceived, bytesReceived, framesDropped, queuedBytes });
-    }
-    return { peers, refused: this.#refusals.counts(), malformed: this.#malformed };
+  protected get ownPeerId(): string {
+    return this.#ownPeerId;
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+    this.#closed ??= this.#close();
+    return this.#closed;
   }
 
   async #close(): Promise<void> {
+    this.closing = true;
     if (this.#ticker !== null) clearInterval(this.#ticker);
-    this.#reconnector.close();
+    this.reconnector.close();
     this.#flush();
     await Promise.all([...this.#links.values()].map((link) => link.close()));
     await this.#libp2p.stop();
   }
-
-  // -------------------------------------------------------------------------------------------------------------------
-  // Connections
 
   async #serve(libp2p: Libp2p): Promise<void> {
     this.#ownPeerId = libp2p.peerId.toString();
@@ -253,6 +140,10 @@ class Libp2pTransport implements Transport, LinkOwner {
     }
   }
 
+  protected dial(address: string, done: (result: DialResult) => void): void {
+    void this.#dial(address, done);
+  }
+
   async #dial(address: string, done: (result: DialResult) => void): Promise<void> {
     let link: Link | undefined;
     try {
@@ -270,12 +161,12 @@ class Libp2pTransport implements Transport, LinkOwner {
       this.#dials.set(link, { address, done });
       await link.begin();
     } catch (error) {
-      this.#logger?.debug({ address, error }, 'dial failed');
+      this.logger?.debug({ address, error }, 'dial failed');
       if (link !== undefined && this.#dials.delete(link)) {
         link.abort(error);
         // Noise worked and the protocol is unknown there: libp2p, but not Kvorum, or not this version of it.
         if (error instanceof Error && error.name === 'UnsupportedProtocolError') {
-          this.#refusals.add('out', address, 'ERR_WRONG_PROTOCOL', NO_ADMISSION);
+          this.refuse('out', address, 'ERR_WRONG_PROTOCOL', 'us', NO_ADMISSION);
           return done({ type: 'refused' });
         }
       }
@@ -290,101 +181,48 @@ class Libp2pTransport implements Transport, LinkOwner {
       ownPeerId: this.#ownPeerId,
       remotePeerId: link.connection.remotePeer.toString(),
       remoteId: link.id,
-      hello: () => this.#handlers.hello(),
-      admit: (hello) => this.#handlers.admit(hello),
+      hello: () => this.handlers.hello(),
+      admit: (hello) => this.handlers.admit(hello),
     });
   }
 
   admitted(link: Link, hello: Hello): void {
     this.#guard.admitted(link.connection);
-    const peer: Peer = { id: hello.id, name: hello.name, address: hello.address, hello };
-    const state = this.#remember(peer);
-    state.peer = peer;
-    state.links.push(link);
-    state.current = link;
-    if (this.#ownPeerId < hello.peerId) {
-      for (const older of state.links.slice(0, -1)) void older.close();
-    }
     const dial = this.#dials.get(link);
     this.#dials.delete(link);
-    this.#refusals.clear('in', hello.address);
-    this.#refusals.clear('out', dial?.address ?? hello.address);
-    this.#reconnector.up(peer.id, peer.address);
-    dial?.done({ type: 'linked', id: peer.id });
+    this.onAdmitted(link, hello, dial?.address ?? null);
+    dial?.done({ type: 'linked', id: hello.id });
     // The raft stream is opened at once, so that the first message does not wait for it.
     link.out('raft');
-    this.#tell({ type: 'up', peer });
   }
 
   failed(link: Link, failure: Failure): void {
     const dial = this.#dials.get(link);
     this.#dials.delete(link);
-    switch (failure.type) {
-      case 'refused': {
-        const direction = dial === undefined ? 'in' : 'out';
-        // Whoever did not prove the secret has only the address that it came from, and its port there means nothing.
-        const address = dial?.address ?? failure.hello?.address ?? remoteHost(link.connection);
-        const whose = failure.by === 'us' ? '' : 'the peer refused this node: ';
-        this.#refusals.add(direction, address, failure.code, whose + failure.message);
-        return dial?.done({ type: 'refused' });
-      }
-      case 'malformed':
-        this.#malformed++;
-        this.#logger?.debug({ remote: remoteHost(link.connection), reason: failure.reason }, 'malformed handshake');
-        return dial?.done({ type: 'failed' });
-      case 'timeout':
-        this.#refusals.count('ERR_TIMEOUT');
-        return dial?.done({ type: 'failed' });
-      default:
-        return dial?.done({ type: 'reset' });
-    }
+    const result = this.onFailed(failure, dial?.address ?? null, remoteHost(link.connection));
+    dial?.done(result);
   }
 
   dismissed(link: Link, code: string, message: string): void {
-    const address = link.hello?.address ?? remoteHost(link.connection);
-    this.#refusals.add('out', address, code, `the peer closed the link: ${message}`);
+    this.refuse('out', link.hello?.address ?? remoteHost(link.connection), code, 'them', message);
   }
 
   malformed(link: Link, reason: unknown): void {
-    this.#malformed++;
-    this.#logger?.warn({ remote: remoteHost(link.connection), peer: link.id, reason }, 'link closed: malformed bytes');
+    this.onMalformed(remoteHost(link.connection), reason);
     link.abort(reason);
   }
 
   closed(link: Link): void {
     this.#links.delete(link.connection);
-    const state = this.#peers.get(link.id);
-    const index = state?.links.indexOf(link) ?? -1;
-    if (state === undefined || index < 0) {
-      // Strangers leave nothing behind, not even a line in libp2p's peer book.
-      if (this.#closing === null && state === undefined) {
-        this.#libp2p.peerStore.delete(link.connection.remotePeer).catch((error: unknown) => {
-          this.#logger?.debug({ error }, 'peer book');
-        });
-      }
-      return;
-    }
-    state.links.splice(index, 1);
-    state.framesDropped += link.queuedFrames();
-    if (state.current !== link) return;
-    const next = state.links.at(-1);
-    if (next !== undefined) {
-      state.current = next;
-      this.#tell({ type: 'up', peer: state.peer });
-      return;
-    }
-    state.current = null;
-    if (this.#closing !== null) return;
-    this.#tell({ type: 'down', peer: state.peer });
-    this.#reconnector.down(state.id, link.wanted);
+    if (this.onClosed(link) || this.closing || this.peer(link.id) !== undefined) return;
+    // Strangers leave nothing behind, not even a line in libp2p's peer book.
+    this.#libp2p.peerStore.delete(link.connection.remotePeer).catch((error: unknown) => {
+      this.logger?.debug({ error }, 'peer book');
+    });
   }
 
   frame(link: Link, channel: Channel, frame: Uint8Array): void {
-    const state = this.#peers.get(link.id);
-    if (state === undefined || state.current !== link || this.#closing !== null) return;
-    state.framesReceived++;
-    state.bytesReceived += frame.byteLength;
-    this.#handlers.frame(link.id, channel, frame);
+    this.onFrame(link, channel, frame);
   }
 
   flushLater(stream: OutStream): void {
@@ -398,35 +236,6 @@ class Libp2pTransport implements Transport, LinkOwner {
       stream.dirty = false;
       stream.flush();
     }
-  }
-
-  #remember(peer: Peer): PeerState {
-    let state = this.#peers.get(peer.id);
-    if (state !== undefined) return state;
-    if (this.#peers.size >= MAX_PEERS_REMEMBERED) {
-      for (const [id, old] of this.#peers) {
-        if (old.links.length > 0) continue;
-        this.#peers.delete(id);
-        break;
-      }
-    }
-    state = {
-      id: peer.id,
-      links: [],
-      current: null,
-      peer,
-      framesSent: 0,
-      bytesSent: 0,
-      framesReceived: 0,
-      bytesReceived: 0,
-      framesDropped: 0,
-    };
-    this.#peers.set(peer.id, state);
-    return state;
-  }
-
-  #tell(event: PeerEvent): void {
-    if (this.#closing === null) this.#handlers.peer(event);
   }
 
   /** Keep-alives. A tick that comes late means that this process stood still, and what the peers said meanwhile is not read yet. */
@@ -444,8 +253,7 @@ class Libp2pTransport implements Transport, LinkOwner {
       link.heard = false;
       link.ping();
       // The peer was to close it. It did not, so it does not know of the newer link: it will when this one is gone.
-      const current = this.#peers.get(link.id)?.current;
-      if (current !== link && ++link.replacedTicks > KEEPALIVE_MISSED) void link.close();
+      if (this.current(link.id) !== link && ++link.replacedTicks > KEEPALIVE_MISSED) void link.close();
     }
   }
 }

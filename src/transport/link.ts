@@ -5,7 +5,8 @@
 import type { Connection, Stream } from '@libp2p/interface';
 import type { NodeId } from '../raft/types.ts';
 import { decodeControl, encodeControl } from './admission.ts';
-import type { Admission, AdmissionOutcome, AdmissionStep } from './admission.ts';
+import type { Admission, AdmissionStep } from './admission.ts';
+import type { BaseLink, Failure } from './base-transport.ts';
 import { FrameReader, encodeFrame } from './frames.ts';
 import { parseRefusal } from './hello.ts';
 import { ADMISSION_PROTOCOL, ADMISSION_TIMEOUT_MS, MAX_CONTROL_BYTES, channelProtocol } from './limits.ts';
@@ -13,18 +14,12 @@ import { OutStream } from './out-stream.ts';
 import { CHANNELS } from './types.ts';
 import type { Channel, Hello, TransportLimits } from './types.ts';
 
-/** Why a link did not come to be. `broken`: the connection ended, which says nothing about the peer. */
-export type Failure =
-  | Exclude<AdmissionOutcome, { type: 'admitted' }>
-  | { readonly type: 'timeout' }
-  | { readonly type: 'broken' };
-
 /** What a link asks of the transport that it belongs to. */
 export interface LinkOwner {
   readonly limits: TransportLimits;
   admission(link: Link): Admission;
   admitted(link: Link, hello: Hello): void;
-  /** The handshake failed. Called once, before `closed`. */
+  /** Admission failed. Called once, before `closed`. */
   failed(link: Link, failure: Failure): void;
   frame(link: Link, channel: Channel, frame: Uint8Array): void;
   malformed(link: Link, reason: unknown): void;
@@ -35,7 +30,7 @@ export interface LinkOwner {
   flushLater(stream: OutStream): void;
 }
 
-export class Link {
+export class Link implements BaseLink {
   readonly connection: Connection;
   readonly role: 'dialer' | 'listener';
   readonly id: NodeId;

@@ -1,0 +1,284 @@
+/**
+ * What every transport does alike: who is linked, which of several connections to a peer counts, what is told to the shell, what is
+ * counted. How bytes travel is the business of the classes below it.
+ *
+ * **One link a peer.** Both sides may dial at the same time. Each side uses the connection that was admitted last; the side with the smaller
+ * peer id closes the others, and only that side does, so the two can never close each one that the other keeps. A dialer that finds its peer linked
+ * meanwhile gives up its own dial. Frames of a connection that is not the current one are dropped: order within a link holds.
+ */
+import { KvorumError } from '../errors.ts';
+import type { NodeId } from '../raft/types.ts';
+import { parseAddress } from './address.ts';
+import type { AdmissionOutcome } from './admission.ts';
+import { MAX_PEERS_REMEMBERED, resolveLimits } from './limits.ts';
+import type { PartialTransportLimits } from './limits.ts';
+import { Reconnector } from './reconnect.ts';
+import type { DialResult } from './reconnect.ts';
+import { Refusals } from './refusals.ts';
+import { CHANNELS } from './types.ts';
+import type {
+  Channel,
+  Hello,
+  Peer,
+  PeerEvent,
+  PeerStats,
+  Transport,
+  TransportHandlers,
+  TransportLimits,
+  TransportStats,
+} from './types.ts';
+
+/** The part of pino's interface that the transport uses. */
+export interface TransportLogger {
+  debug(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+/** A connection to one peer, of whatever kind. */
+export interface BaseLink {
+  readonly id: NodeId;
+  readonly hello: Hello | null;
+  /** Closed by our own will or the peer's word: nobody asks whether its process is gone. */
+  readonly wanted: boolean;
+  /** False when the queue of the channel is full. */
+  send(channel: Channel, parts: readonly Uint8Array[], length: number): boolean;
+  queuedBytes(channel: Channel): number;
+  /** Frames that would be lost if it closed now. */
+  queuedFrames(): number;
+  /** Tells the peer why, then closes. */
+  dismiss(code: string, message: string): void;
+  /** Closes gently: what is written leaves first. */
+  close(): unknown;
+}
+
+/** Why a connection was not admitted. `broken`: it ended, which says nothing about the peer. */
+export type Failure =
+  | Exclude<AdmissionOutcome, { type: 'admitted' }>
+  | { readonly type: 'timeout' }
+  | { readonly type: 'broken' };
+
+export interface BaseOptions {
+  readonly handlers: TransportHandlers;
+  readonly limits?: PartialTransportLimits | undefined;
+  readonly logger?: TransportLogger | undefined;
+  /** Runs `task` after `delayMs`; returns what cancels it. */
+  schedule(delayMs: number, task: () => void): () => void;
+  /** Uniform in [0, 1). */
+  random(): number;
+}
+
+/** A member that was admitted at least once. */
+interface PeerState<L> {
+  readonly id: NodeId;
+  /** Admitted connections, oldest first; the last is the current one. */
+  links: L[];
+  current: L | null;
+  peer: Peer;
+  framesSent: number;
+  bytesSent: number;
+  framesReceived: number;
+  bytesReceived: number;
+  framesDropped: number;
+}
+
+export abstract class BaseTransport<L extends BaseLink> implements Transport {
+  abstract readonly address: string;
+  readonly limits: TransportLimits;
+  protected readonly handlers: TransportHandlers;
+  protected readonly logger: TransportLogger | undefined;
+  protected readonly reconnector: Reconnector;
+  readonly #refusals: Refusals;
+  readonly #peers = new Map<NodeId, PeerState<L>>();
+  #malformed = 0;
+  protected closing = false;
+
+  constructor(options: BaseOptions) {
+    this.limits = resolveLimits(options.limits);
+    this.handlers = options.handlers;
+    this.logger = options.logger;
+    this.#refusals = new Refusals((event) => {
+      if (event.type === 'refused') this.logger?.warn({ ...event }, 'peer refused');
+      this.#tell(event);
+    });
+    this.reconnector = new Reconnector({
+      dial: (address, done) => this.dial(address, done),
+      linked: (id) => this.peer(id) !== undefined,
+      lost: (id) => {
+        const state = this.#peers.get(id);
+        if (state !== undefined) this.#tell({ type: 'lost', peer: state.peer });
+      },
+      schedule: (delayMs, task) => options.schedule(delayMs, task),
+      random: () => options.random(),
+    });
+  }
+
+  abstract close(): Promise<void>;
+  /** Dials once. `done` is called once, at the end of admission. */
+  protected abstract dial(address: string, done: (result: DialResult) => void): void;
+  /** Peer id of this node. */
+  protected abstract readonly ownPeerId: string;
+
+  connect(address: string): void {
+    parseAddress(address);
+    if (!this.closing && address !== this.address) this.reconnector.connect(address);
+  }
+
+  disconnect(address: string): void {
+    this.reconnector.disconnect(address);
+  }
+
+  peers(): readonly Peer[] {
+    const peers: Peer[] = [];
+    for (const state of this.#peers.values()) if (state.current !== null) peers.push(state.peer);
+    return peers;
+  }
+
+  peer(id: NodeId): Peer | undefined {
+    const state = this.#peers.get(id);
+    return state === undefined || state.current === null ? undefined : state.peer;
+  }
+
+  send(to: NodeId, channel: Channel, parts: readonly Uint8Array[]): boolean {
+    let length = 0;
+    for (const part of parts) length += part.byteLength;
+    const limit = this.limits.maxFrameBytes[channel];
+    if (length > limit) {
+      throw new KvorumError('ERR_TOO_LARGE', `a ${channel} frame of ${length} bytes is over the limit of ${limit}`);
+    }
+    const state = this.#peers.get(to);
+    if (state === undefined) return false;
+    if (state.current === null || this.closing || !state.current.send(channel, parts, length)) {
+      state.framesDropped++;
+      return false;
+    }
+    state.framesSent++;
+    state.bytesSent += length;
+    return true;
+  }
+
+  queuedBytes(to: NodeId, channel: Channel): number {
+    return this.#peers.get(to)?.current?.queuedBytes(channel) ?? 0;
+  }
+
+  drop(id: NodeId, code: string, message: string): void {
+    for (const link of [...(this.#peers.get(id)?.links ?? [])]) link.dismiss(code, message);
+  }
+
+  stats(): TransportStats {
+    const peers: PeerStats[] = [];
+    for (const state of this.#peers.values()) {
+      const { id, framesSent, bytesSent, framesReceived, bytesReceived, framesDropped, current } = state;
+      let queuedBytes = 0;
+      if (current !== null) for (const channel of CHANNELS) queuedBytes += current.queuedBytes(channel);
+      peers.push({ id, framesSent, bytesSent, framesReceived, bytesReceived, framesDropped, queuedBytes });
+    }
+    return { peers, refused: this.#refusals.counts(), malformed: this.#malformed };
+  }
+
+  /** The link whose frames count; undefined while the peer is not linked. */
+  protected current(id: NodeId): L | undefined {
+    return this.#peers.get(id)?.current ?? undefined;
+  }
+
+  /** A connection passed admission on both sides. `dialled`: the address that we dialled for it, null when the peer dialled. */
+  protected onAdmitted(link: L, hello: Hello, dialled: string | null): void {
+    const peer: Peer = { id: hello.id, name: hello.name, address: hello.address, hello };
+    const state = this.#remember(peer);
+    const older = state.links;
+    state.peer = peer;
+    state.links = [...older, link];
+    state.current = link;
+    this.#refusals.clear('in', hello.address);
+    this.#refusals.clear('out', dialled ?? hello.address);
+    this.reconnector.up(peer.id, peer.address);
+    if (this.ownPeerId < hello.peerId) for (const one of older) one.close();
+    this.#tell({ type: 'up', peer });
+  }
+
+  /** A connection failed to be admitted. Returns what that means for our dial. */
+  protected onFailed(failure: Failure, dialled: string | null, remoteHost: string): DialResult {
+    switch (failure.type) {
+      case 'refused': {
+        // Whoever did not prove the secret has only the address that it came from, and its port there means nothing.
+        const address = dialled ?? failure.hello?.address ?? remoteHost;
+        this.refuse(dialled === null ? 'in' : 'out', address, failure.code, failure.by, failure.message);
+        return { type: 'refused' };
+      }
+      case 'malformed':
+        this.onMalformed(remoteHost, failure.reason);
+        return { type: 'failed' };
+      case 'timeout':
+        this.#refusals.count('ERR_TIMEOUT');
+        return { type: 'failed' };
+      default:
+        return { type: 'reset' };
+    }
+  }
+
+  protected refuse(direction: 'in' | 'out', address: string, code: string, by: 'us' | 'them', message: string): void {
+    this.#refusals.add(direction, address, code, by === 'us' ? message : `the peer refused this node: ${message}`);
+  }
+
+  protected onMalformed(remote: string, reason: unknown): void {
+    this.#malformed++;
+    this.logger?.debug({ remote, reason }, 'bytes that are not our protocol');
+  }
+
+  /** Returns false when the link was never admitted. */
+  protected onClosed(link: L): boolean {
+    const state = this.#peers.get(link.id);
+    const index = state?.links.indexOf(link) ?? -1;
+    if (state === undefined || index < 0) return false;
+    state.links.splice(index, 1);
+    state.framesDropped += link.queuedFrames();
+    if (state.current !== link) return true;
+    const next = state.links.at(-1);
+    if (next !== undefined) {
+      state.current = next;
+      this.#tell({ type: 'up', peer: state.peer });
+      return true;
+    }
+    state.current = null;
+    this.#tell({ type: 'down', peer: state.peer });
+    this.reconnector.down(state.id, link.wanted);
+    return true;
+  }
+
+  /** Throws what the shell's handler throws: the link is closed for it. */
+  protected onFrame(link: L, channel: Channel, frame: Uint8Array): void {
+    const state = this.#peers.get(link.id);
+    if (state === undefined || state.current !== link || this.closing) return;
+    state.framesReceived++;
+    state.bytesReceived += frame.byteLength;
+    this.handlers.frame(link.id, channel, frame);
+  }
+
+  #remember(peer: Peer): PeerState<L> {
+    let state = this.#peers.get(peer.id);
+    if (state !== undefined) return state;
+    if (this.#peers.size >= MAX_PEERS_REMEMBERED) {
+      for (const [id, old] of this.#peers) {
+        if (old.links.length > 0) continue;
+        this.#peers.delete(id);
+        break;
+      }
+    }
+    state = {
+      id: peer.id,
+      links: [],
+      current: null,
+      peer,
+      framesSent: 0,
+      bytesSent: 0,
+      framesReceived: 0,
+      bytesReceived: 0,
+      framesDropped: 0,
+    };
+    this.#peers.set(peer.id, state);
+    return state;
+  }
+
+  #tell(event: PeerEvent): void {
+    if (!this.closing) this.handlers.peer(event);
+  }
+}
