@@ -44,6 +44,9 @@ export const ERRORS = {
   ERR_TIMEOUT: { status: 504, title: 'Timed out', retryable: true },
   ERR_QUOTA: { status: 507, title: 'Store quota exceeded', retryable: false },
 
+  // Reported by clients, never by a node.
+  ERR_UNAVAILABLE: { status: 503, title: 'No node could be reached', retryable: true },
+
   // Reported by a node that starts or stops, never by a request: exit messages of the CLI, rejections of `startNode()`.
   ERR_CONFIG: { status: 500, title: 'Invalid configuration', retryable: false },
   ERR_ADDRESS_IN_USE: { status: 500, title: 'Address is in use', retryable: false },
