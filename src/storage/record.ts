@@ -1,0 +1,151 @@
+/**
+ * What a value in the database looks like. Every one is checksummed and carries the version of its own layout:
+ *
+ *     crc32 u32 · version u8 · body …           (numbers little-endian; the crc is over everything after it)
+ *
+ * LevelDB verifies its table blocks only when asked to, which cannot be asked from Node, so damage in a table file is ours to
+ * notice. The *entry record* is the same on disk and on the wire: encoded once, by whoever makes the entry, it serves
+ * the log of every member.
+ */
+import { Packr } from 'msgpackr';
+import { crc32 } from 'node:zlib';
+import { KvorumError, invariant } from '../errors.ts';
+import type { Entry, EntryKind } from '../raft/types.ts';
+import { readU32LE, readU64LE, writeU32LE, writeU64LE } from './bytes.ts';
+
+export const RECORD_VERSION = 1;
+
+/** crc32, version. */
+export const RECORD_HEADER_BYTES = 5;
+/** crc32, version, kind, term, index. */
+export const ENTRY_HEADER_BYTES = 22;
+
+const ENTRY_KINDS: readonly EntryKind[] = ['noop', 'command', 'config'];
+
+/** Records as maps, not as msgpackr's own structures: any msgpack library can read them, and old ones stay readable. */
+const packr = new Packr({ useRecords: false });
+
+export function corrupt(what: string, cause?: unknown): KvorumError {
+  return new KvorumError(
+    'ERR_CORRUPT',
+    `${what}. This data directory can no longer be trusted: keep a copy of it for inspection, and replace the member ` +
+      `(its data comes back from the other members). Do not delete single files.`,
+    cause === undefined ? {} : { cause },
+  );
+}
+
+function newerVersion(what: string, version: number): KvorumError {
+  return new KvorumError(
+    'ERR_DATA_VERSION',
+    `${what} has layout version ${version}, this program knows versions up to ${RECORD_VERSION}: ` +
+      `start the newer version of Kvorum that wrote it.`,
+  );
+}
+
+function verify(bytes: Uint8Array, seed: number, what: string): void {
+  if (bytes.length < RECORD_HEADER_BYTES) throw corrupt(`${what} is cut short (${bytes.length} bytes)`);
+  if (crc32(bytes.subarray(4), seed) !== readU32LE(bytes, 0)) throw corrupt(`${what} fails its checksum`);
+  const version = bytes[4] as number;
+  if (version > RECORD_VERSION) throw newerVersion(what, version);
+  if (version === 0) throw corrupt(`${what} has no layout version`);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Entries.
+
+/**
+ * The record of an entry, made once and kept in `entry.encoded`. Neither the entry nor its data may change afterwards.
+ *
+ * @throws KvorumError ERR_INVARIANT for a kind that this version does not know.
+ */
+export function encodeEntry(entry: Entry): Uint8Array {
+  if (entry.encoded !== undefined) return entry.encoded;
+  const kind = ENTRY_KINDS.indexOf(entry.kind);
+  invariant(kind >= 0, `unknown kind of entry: ${entry.kind}`);
+  const bytes = Buffer.allocUnsafe(ENTRY_HEADER_BYTES + entry.data.length);
+  bytes[4] = RECORD_VERSION;
+  bytes[5] = kind;
+  writeU64LE(bytes, 6, entry.term);
+  writeU64LE(bytes, 14, entry.index);
+  bytes.set(entry.data, ENTRY_HEADER_BYTES);
+  writeU32LE(bytes, 0, crc32(bytes.subarray(4)));
+  entry.encoded = bytes;
+  return bytes;
+}
+
+/**
+ * Reads an entry record, from disk or from a peer. `data` and `encoded` of the result are views of `bytes`, not copies.
+ *
+ * @throws KvorumError ERR_CORRUPT when the record is damaged, ERR_DATA_VERSION when a newer version wrote it.
+ */
+export function decodeEntry(bytes: Uint8Array): Entry {
+  verify(bytes, 0, 'an entry record');
+  const kind = ENTRY_KINDS[bytes[5] as number];
+  if (bytes.length < ENTRY_HEADER_BYTES || kind === undefined) throw corrupt('an entry record is malformed');
+  return {
+    index: readU64LE(bytes, 14),
+    term: readU64LE(bytes, 6),
+    kind,
+    data: bytes.subarray(ENTRY_HEADER_BYTES),
+    encoded: bytes,
+  };
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Records of the replicated state: the key is part of the checksum, so that a value cannot turn up under another key.
+
+export function encodeState(key: Uint8Array, value: Uint8Array): Uint8Array {
+  const bytes = Buffer.allocUnsafe(RECORD_HEADER_BYTES + value.length);
+  bytes[4] = RECORD_VERSION;
+  bytes.set(value, RECORD_HEADER_BYTES);
+  writeU32LE(bytes, 0, crc32(bytes.subarray(4), crc32(key)));
+  return bytes;
+}
+
+/** The value, a view of `bytes`. `key` is the state machine's own key. */
+export function decodeState(key: Uint8Array, bytes: Uint8Array): Uint8Array {
+  verify(bytes, crc32(key), 'a state record');
+  return bytes.subarray(RECORD_HEADER_BYTES);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Small records: node-wide and per group.
+
+export function encodeValue(value: unknown): Uint8Array {
+  const body = packr.pack(value);
+  const bytes = Buffer.allocUnsafe(RECORD_HEADER_BYTES + body.length);
+  bytes[4] = RECORD_VERSION;
+  bytes.set(body, RECORD_HEADER_BYTES);
+  writeU32LE(bytes, 0, crc32(bytes.subarray(4)));
+  return bytes;
+}
+
+export function decodeValue(bytes: Uint8Array, what: string): unknown {
+  verify(bytes, 0, what);
+  try {
+    return packr.unpack(bytes.subarray(RECORD_HEADER_BYTES));
+  } catch (error) {
+    throw corrupt(`${what} is malformed`, error);
+  }
+}
+
+/** A record of unsigned numbers (up to 2^53), for what is written with nearly every batch. */
+export function encodeNumbers(...numbers: number[]): Uint8Array {
+  const bytes = Buffer.allocUnsafe(RECORD_HEADER_BYTES + 8 * numbers.length);
+  bytes[4] = RECORD_VERSION;
+  let at = RECORD_HEADER_BYTES;
+  for (const number of numbers) {
+    writeU64LE(bytes, at, number);
+    at += 8;
+  }
+  writeU32LE(bytes, 0, crc32(bytes.subarray(4)));
+  return bytes;
+}
+
+export function decodeNumbers(bytes: Uint8Array, count: number, what: string): number[] {
+  verify(bytes, 0, what);
+  if (bytes.length !== RECORD_HEADER_BYTES + 8 * count) throw corrupt(`${what} is malformed`);
+  const numbers: number[] = [];
+  for (let i = 0; i < count; i++) numbers.push(readU64LE(bytes, RECORD_HEADER_BYTES + 8 * i));
+  return numbers;
+}
