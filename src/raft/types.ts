@@ -100,6 +100,8 @@ export interface RaftOptions {
   readonly maxCachedBytes: number;
   /** Serve linearizable reads from the leader's lease, without a round (thesis §6.4.1). Default false: trusts clocks. */
   readonly leaseReads: boolean;
+  /** Length of a tick, milliseconds; needed with `leaseReads`. No two ticks may follow each other faster, save by jitter. */
+  readonly tickMs?: number;
   /** Upper bound of the random delay, in ticks, before a pre-vote after `peerLost(leader)`. */
   readonly crashHintTicks: number;
   /** A uniform number in [0, 1), from the shell's seeded or real source. */

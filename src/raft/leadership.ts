@@ -1,0 +1,115 @@
+/**
+ * What only a leader has: made when it is elected, thrown away when it steps down (Raft paper, figure 2, "volatile state on
+ * leaders").
+ */
+import { members } from './configuration.ts';
+import type { RaftLog } from './log.ts';
+import { Progress } from './progress.ts';
+import { LeaderReads } from './read-index.ts';
+import type { Configuration, NodeId, RaftOptions } from './types.ts';
+
+/**
+ * Bytes that were proposed and are not yet committed, counted by proposal, so that what is added is taken off again to the
+ * byte (etcd#10167, raft#11: an estimate drifts, and one day refuses everything).
+ */
+export class UncommittedBytes {
+  readonly #max: number;
+  #lastIndexes: number[] = [];
+  #sizes: number[] = [];
+  #head = 0;
+  #total = 0;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get total(): number {
+    return this.#total;
+  }
+
+  /** With nothing uncommitted everything fits: an entry over the limit must get through some day. */
+  fits(bytes: number): boolean {
+    return this.#total === 0 || this.#total + bytes <= this.#max;
+  }
+
+  add(lastIndex: number, bytes: number): void {
+    if (bytes === 0) return;
+    this.#lastIndexes.push(lastIndex);
+    this.#sizes.push(bytes);
+    this.#total += bytes;
+  }
+
+  /** A proposal counts until its last entry is committed. */
+  committed(index: number): void {
+    while (this.#head < this.#lastIndexes.length && this.#lastIndexes[this.#head]! <= index) {
+      this.#total -= this.#sizes[this.#head]!;
+      this.#head++;
+    }
+    if (this.#head === this.#lastIndexes.length) {
+      this.#lastIndexes = [];
+      this.#sizes = [];
+      this.#head = 0;
+    } else if (this.#head >= 1024 && this.#head * 2 >= this.#lastIndexes.length) {
+      this.#lastIndexes = this.#lastIndexes.slice(this.#head);
+      this.#sizes = this.#sizes.slice(this.#head);
+      this.#head = 0;
+    }
+  }
+}
+
+/** A round that may extend the lease once a quorum has answered it. */
+interface LeaseRound {
+  readonly round: number;
+  readonly sentAtMs: number;
+}
+
+/** Rounds remembered for the lease; when more are unanswered, the lease is not being extended anyway. */
+const MAX_LEASE_ROUNDS = 64;
+
+export class Leadership {
+  /** Everybody else who gets the log. */
+  readonly progress = new Map<NodeId, Progress>();
+  readonly reads = new LeaderReads();
+  readonly uncommitted: UncommittedBytes;
+  readonly electedTick: number;
+  /** An entry of this term is committed: reads may be served and the commit index is current (§6.4, step 1). */
+  committedInTerm = false;
+  heartbeatElapsed = 0;
+  heartbeatDue = false;
+  /** Something changed since the Appends were last built. */
+  appendsDue = true;
+
+  transferTo: NodeId | null = null;
+  transferElapsed = 0;
+  /** TimeoutNow has left in this term: it may depose us at any time, so no lease holds any more. */
+  leaseForfeited = false;
+  leaseUntilMs = -Infinity;
+  #leaseRounds: LeaseRound[] = [];
+
+  /** What each member has on disk, this node's own log included. Made once: commits are counted with it all the time. */
+  readonly matchOf: (id: NodeId) => number;
+
+  constructor(options: RaftOptions, configuration: Configuration, log: RaftLog, tick: number) {
+    this.matchOf = (id) => (id === options.id ? log.persisted : (this.progress.get(id)?.match ?? 0));
+    this.uncommitted = new UncommittedBytes(options.maxUncommittedBytes);
+    this.electedTick = tick;
+    for (const id of members(configuration)) {
+      if (id === options.id) continue;
+      this.progress.set(id, new Progress(id, log.lastIndex + 1, options.maxInflightMessages, options.maxInflightBytes));
+    }
+  }
+
+  leaseRoundSent(round: number, sentAtMs: number): void {
+    if (this.#leaseRounds.length < MAX_LEASE_ROUNDS) this.#leaseRounds.push({ round, sentAtMs });
+  }
+
+  /** A quorum has answered `round`: the lease counts from when it, or the newest round before it, was sent. */
+  leaseRoundConfirmed(round: number, leaseMs: number): void {
+    let done = 0;
+    while (done < this.#leaseRounds.length && this.#leaseRounds[done]!.round <= round) {
+      this.leaseUntilMs = Math.max(this.leaseUntilMs, this.#leaseRounds[done]!.sentAtMs + leaseMs);
+      done++;
+    }
+    if (done > 0) this.#leaseRounds.splice(0, done);
+  }
+}
