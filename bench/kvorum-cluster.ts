@@ -1,0 +1,149 @@
+/** Our own cluster as a user starts it: `node cmd/kvorum.ts start`, defaults only, one process a node, HTTP in front. */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { askBytes, askJson, Cluster, NODES, type LoadRequest } from './cluster.ts';
+import type { GeneratorOptions } from './generator.ts';
+import { HttpConnection, requestBytes, type Answer } from './http-connection.ts';
+import type { LoadResult } from './result.ts';
+import { freeAddresses, type ServerProcess, type Workshop } from './workshop.ts';
+
+const COMMAND = join(import.meta.dirname, '..', 'cmd', 'kvorum.ts');
+const GENERATOR = join(import.meta.dirname, 'generator.ts');
+const VALUE_BYTES = 256;
+/** The load's keys go round after this many, as in etcd's program. */
+export const LOAD_KEYS = 100_000;
+const LOAD = { keyPrefix: 'k', keyDigits: 7, valueBytes: VALUE_BYTES, patienceMs: 30_000 };
+const FILL_CLIENTS = 256;
+/** As etcd's program: a write that takes longer is given up and sent again. */
+const ATTEMPT_MS = 100;
+const WRITES_BEFORE_KILL = 50;
+const FAILOVER_TIMEOUT_MS = 60_000;
+
+export class KvorumCluster extends Cluster {
+  readonly kind = 'kvorum';
+  readonly #httpAddresses: readonly string[];
+  readonly #peerAddresses: readonly string[];
+
+  private constructor(workshop: Workshop, name: string, addresses: readonly string[]) {
+    super(workshop, name);
+    this.#httpAddresses = addresses.slice(0, NODES);
+    this.#peerAddresses = addresses.slice(NODES);
+  }
+
+  static async create(workshop: Workshop, name: string): Promise<KvorumCluster> {
+    const cluster = new KvorumCluster(workshop, name, await freeAddresses(2 * NODES));
+    mkdirSync(cluster.folder);
+    writeFileSync(cluster.#secretFile(), randomBytes(32).toString('hex'), { mode: 0o600 });
+    return cluster;
+  }
+
+  #secretFile(): string {
+    return join(this.folder, 'secret');
+  }
+
+  protected spawn(node: number): ServerProcess {
+    return this.workshop.start(process.execPath, [
+      ...[COMMAND, 'start', '--name', `n${node + 1}`, '--data-dir', this.dataFolder(node)],
+      ...['--listen', String(this.#peerAddresses[node]), '--http', String(this.#httpAddresses[node])],
+      ...['--initial-cluster', this.#peerAddresses.map((address, i) => `n${i + 1}=${address}`).join(',')],
+      ...['--secret-file', this.#secretFile()],
+    ]);
+  }
+
+  async read(node: number, key: string | null): Promise<boolean> {
+    const value = await askBytes(`http://${this.#httpAddresses[node]}/v1/kv/${key ?? 'health'}`);
+    return value !== null && (key === null || value.length === VALUE_BYTES);
+  }
+
+  async leader(): Promise<number | null> {
+    for (const address of this.#httpAddresses) {
+      const cluster = (await askJson(`http://${address}/v1/cluster`)) as { leader: string | null } | null;
+      if (cluster !== null && cluster.leader !== null) return Number(cluster.leader.slice(1)) - 1;
+    }
+    return null;
+  }
+
+  async fill(which: 'load' | 'bulk', count: number): Promise<{ seconds: number }> {
+    const names = which === 'bulk' ? { ...LOAD, keyPrefix: 'key', keyDigits: 8 } : LOAD;
+    const began = performance.now();
+    await this.#generate({
+      ...names,
+      op: 'put',
+      clients: FILL_CLIENTS,
+      seconds: 0,
+      warmupSeconds: 0,
+      count,
+      keys: count,
+      stale: false,
+    });
+    return { seconds: (performance.now() - began) / 1000 };
+  }
+
+  async load({ op, clients, seconds, warmupSeconds, stale, rate, measuring }: LoadRequest): Promise<LoadResult> {
+    const open = rate === null ? {} : { rate };
+    return await this.#generate(
+      { ...LOAD, op, clients, seconds, warmupSeconds, keys: LOAD_KEYS, stale, ...open },
+      measuring,
+    );
+  }
+
+  async #generate(
+    options: Omit<GeneratorOptions, 'endpoints'>,
+    measuring: () => void = () => undefined,
+  ): Promise<LoadResult> {
+    const whole: GeneratorOptions = { ...options, endpoints: this.#httpAddresses };
+    let result: LoadResult | null = null;
+    await this.workshop.run(process.execPath, [GENERATOR, JSON.stringify(whole)], (text) => {
+      const line = JSON.parse(text) as LoadResult | { event: string };
+      if ('event' in line) measuring();
+      else result = line;
+    });
+    if (result === null) throw new Error('the generator gave no result');
+    return result;
+  }
+
+  async failover(): Promise<{ killed: number; ms: number }> {
+    const killed = await this.leader();
+    if (killed === null) throw new Error('the cluster has no leader');
+    const survivor = String(this.#httpAddresses[(killed + 1) % NODES]);
+    const connection = new HttpConnection(survivor);
+    const value = Buffer.alloc(VALUE_BYTES, 'x');
+    const put = requestBytes('PUT', `/v1/kv/failover?timeout=${ATTEMPT_MS}ms`, survivor, value);
+    try {
+      for (let i = 0; i < WRITES_BEFORE_KILL; i++) {
+        const answer = await attempt(connection, put);
+        if (answer?.status !== 200) throw new Error(`a write before the kill got ${answer?.status ?? 'no answer'}`);
+      }
+      // Not waited for: the clock runs from the signal, as it does for etcd.
+      const gone = this.killNode(killed);
+      const began = performance.now();
+      for (;;) {
+        if ((await attempt(connection, put))?.status === 200) break;
+        if (performance.now() - began > FAILOVER_TIMEOUT_MS) throw new Error('no fail-over within a minute');
+      }
+      const ms = performance.now() - began;
+      await gone;
+      return { killed, ms };
+    } finally {
+      connection.close();
+    }
+  }
+}
+
+/** Null when there was no answer in time, or the connection broke. */
+async function attempt(connection: HttpConnection, request: Buffer): Promise<Answer | null> {
+  return await new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      connection.close();
+      resolve(null);
+    }, ATTEMPT_MS);
+    const settle = (answer: Answer | null): void => {
+      clearTimeout(timer);
+      // Refused at once: a moment of patience, or the loop of the caller would take a core.
+      if (answer?.status === 200) resolve(answer);
+      else setTimeout(resolve, 1, answer);
+    };
+    connection.send(request, { done: settle, failed: () => settle(null) });
+  });
+}
