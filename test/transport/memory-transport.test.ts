@@ -1,0 +1,127 @@
+import { describe, expect, test } from 'vitest';
+import { eventTypes, linked, transportConformance } from './conformance.ts';
+import type { TestNode } from './conformance.ts';
+import { MemoryHarness } from './memory-harness.ts';
+
+// A frame takes the longer the larger it is, as on a wire.
+transportConformance(
+  'memory',
+  () => new MemoryHarness({ delayMs: (_from, _to, _traffic, bytes) => 1 + bytes / 100_000 }),
+);
+
+async function pair(h: MemoryHarness): Promise<[TestNode, TestNode]> {
+  const a = await h.create({ name: 'a' });
+  const b = await h.create({ name: 'b' });
+  a.transport.connect(b.transport.address);
+  b.transport.connect(a.transport.address);
+  await h.until(() => linked(a, b) && linked(b, a), 'linked');
+  await h.pass(50);
+  return [a, b];
+}
+
+describe('a network in memory', () => {
+  test('a cut is noticed by nobody until keep-alives are missing, is never taken for a dead process, and heals', async () => {
+    const h = new MemoryHarness();
+    const [a, b] = await pair(h);
+    h.network.cut(a.transport.address, b.transport.address);
+    a.transport.send(b.id, 'raft', [Uint8Array.of(1)]);
+    await h.pass(5000);
+    expect(linked(a, b)).toBe(true);
+    expect(b.frames).toEqual([]);
+    await h.until(() => !linked(a, b) && !linked(b, a), 'both down');
+    await h.pass(60_000);
+    expect(eventTypes(a)).not.toContain('lost');
+    expect(eventTypes(b)).not.toContain('lost');
+    h.network.heal(a.transport.address, b.transport.address);
+    await h.until(() => linked(a, b) && linked(b, a), 'healed');
+    a.transport.send(b.id, 'raft', [Uint8Array.of(2)]);
+    await h.until(() => b.frames.length === 1, 'frame');
+  });
+
+  test('a cut of one direction loses frames of that direction only', async () => {
+    const h = new MemoryHarness();
+    const [a, b] = await pair(h);
+    h.network.cutOneWay(a.transport.address, b.transport.address);
+    a.transport.send(b.id, 'raft', [Uint8Array.of(1)]);
+    b.transport.send(a.id, 'raft', [Uint8Array.of(2)]);
+    await h.pass(100);
+    expect(a.frames.map((frame) => frame.frame[0])).toEqual([2]);
+    expect(b.frames).toEqual([]);
+    await h.until(() => !linked(a, b) && !linked(b, a), 'both down');
+    h.network.healAll();
+    await h.until(() => linked(a, b) && linked(b, a), 'healed');
+  });
+
+  test('a crash is seen by the peers as a closed port within two round trips', async () => {
+    const h = new MemoryHarness();
+    const [a, b] = await pair(h);
+    const events = b.events.length;
+    const before = h.clock.nowMs;
+    h.network.crash(b.transport.address);
+    await h.until(() => eventTypes(a).includes('lost'), 'lost');
+    expect(h.clock.nowMs - before).toBeLessThanOrEqual(4);
+    await h.pass(60_000);
+    expect(b.events).toHaveLength(events);
+    const again = await h.create({ name: 'b', address: b.transport.address, like: b });
+    await h.until(() => linked(a, again) && linked(again, a), 'linked again');
+  });
+
+  test('a crash behind a cut is noticed when the cut heals', async () => {
+    const h = new MemoryHarness();
+    const [a, b] = await pair(h);
+    h.network.cut(a.transport.address, b.transport.address);
+    h.network.crash(b.transport.address);
+    await h.pass(2000);
+    expect(linked(a, b)).toBe(true);
+    h.network.heal(a.transport.address, b.transport.address);
+    await h.until(() => eventTypes(a).includes('lost'), 'lost');
+  });
+
+  test('frames stay in order whatever the delays, and may be lost', async () => {
+    let state = 7;
+    const random = (): number => {
+      state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
+      return state / 0x80000000;
+    };
+    const h = new MemoryHarness({ delayMs: () => random() * 20, lose: () => random() < 0.1 });
+    const [a, b] = await pair(h);
+    for (let i = 0; i < 200; i++) {
+      a.transport.send(b.id, 'raft', [Uint8Array.of(i)]);
+      if (i % 10 === 0) await h.pass(3);
+    }
+    await h.pass(1000);
+    const got = b.frames.map((frame) => frame.frame[0]!);
+    expect(got.length).toBeLessThan(200);
+    expect(got.length).toBeGreaterThan(150);
+    expect(got).toEqual([...got].sort((x, y) => x - y));
+  });
+
+  test('the same inputs give the same run', async () => {
+    const run = async (): Promise<unknown> => {
+      let state = 99;
+      const random = (): number => {
+        state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
+        return state / 0x80000000;
+      };
+      const h = new MemoryHarness({ delayMs: () => random() * 5, random });
+      const [a, b] = await pair(h);
+      const c = await h.create({ name: 'c' });
+      c.transport.connect(a.transport.address);
+      c.transport.connect(b.transport.address);
+      const seen: unknown[] = [];
+      for (const node of [a, b, c]) {
+        node.onFrame = (from, channel, frame) => seen.push([h.clock.nowMs, node.name, from, channel, frame[0]]);
+      }
+      for (let i = 0; i < 100; i++) {
+        for (const from of [a, b, c])
+          for (const to of [a, b, c]) from.transport.send(to.id, 'raft', [Uint8Array.of(i)]);
+        if (i === 30) h.network.cut(a.transport.address, c.transport.address);
+        if (i === 60) h.network.crash(b.transport.address);
+        await h.pass(random() * 10);
+      }
+      await h.pass(20_000);
+      return [seen, eventTypes(a), eventTypes(b), eventTypes(c), h.clock.nowMs];
+    };
+    expect(await run()).toEqual(await run());
+  });
+});
