@@ -1,0 +1,124 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { KvorumError } from '../../src/errors.ts';
+import { COMMAND_KINDS, decodeCommand, encodeCommand, stampTime } from '../../src/machine/command.ts';
+import type { Command, Operation } from '../../src/machine/types.ts';
+import { operationArbitrary } from '../kv/arbitraries.ts';
+import { bytes } from '../kv/memory-view.ts';
+
+function commandOf(operation: Operation, time = 0): Command {
+  const head = { version: 1, group: 0, time, principal: null, authRevision: 0, session: null, sequence: 0 } as const;
+  return { ...head, operation };
+}
+
+const put: Operation = {
+  type: 'put',
+  key: 'k\xff',
+  value: bytes('v'),
+  contentType: 'text/plain',
+  lease: null,
+  prev: false,
+  condition: { type: 'modRevision', revision: 7 },
+};
+
+const commandArbitrary: fc.Arbitrary<Command> = fc.record({
+  version: fc.constant(1),
+  group: fc.constantFrom(0, 1, 2 ** 32 - 1),
+  time: fc.constantFrom(0, 1.5, 1_700_000_000_000),
+  principal: fc.constantFrom(null, 'someone', 'ünïcode'),
+  authRevision: fc.constantFrom(0, 2 ** 40),
+  session: fc.constantFrom(null, '18446744073709551615'),
+  sequence: fc.constantFrom(0, 5, Number.MAX_SAFE_INTEGER),
+  operation: operationArbitrary,
+});
+
+describe('the command envelope', () => {
+  it('gives back every command', () => {
+    fc.assert(
+      fc.property(fc.array(commandArbitrary, { minLength: 1, maxLength: 5 }), (commands) => {
+        const encoded = commands.map(encodeCommand);
+        for (const [i, command] of commands.entries()) {
+          const decoded = decodeCommand(encoded[i]!);
+          const { operation } = decoded;
+          // A Buffer is a Uint8Array, but not to a deep comparison.
+          const plain = operation.type === 'put' ? { ...operation, value: new Uint8Array(operation.value) } : operation;
+          expect({ ...decoded, operation: plain }).toEqual(command);
+        }
+      }),
+    );
+  });
+
+  it('has the bytes that other versions count on', () => {
+    expect(Buffer.from(encodeCommand(commandOf(put, 1))).toString('hex')).toBe(
+      '01' +
+        '0001' +
+        '00000000' +
+        '3ff0000000000000' +
+        '95c000c000' +
+        '96c4026bffc40176aa746578742f706c61696ec0c2920007',
+    );
+    expect(COMMAND_KINDS).toEqual({
+      put: { kind: 1, featureLevel: 1 },
+      delete: { kind: 2, featureLevel: 1 },
+      deleteRange: { kind: 3, featureLevel: 1 },
+    });
+  });
+
+  it('takes a time stamp into its bytes', () => {
+    const encoded = encodeCommand(commandOf(put));
+    const before = encoded.slice();
+    stampTime(encoded, 1_700_000_000_123);
+    expect(decodeCommand(encoded)).toMatchObject({ time: 1_700_000_000_123, operation: { key: 'k\xff' } });
+    expect(encoded.slice(15)).toEqual(before.slice(15));
+    expect(() => stampTime(encoded, Number.NaN)).toThrow(expect.objectContaining({ code: 'ERR_INVARIANT' }));
+    expect(() => stampTime(encoded.subarray(0, 14), 1)).toThrow(expect.objectContaining({ code: 'ERR_INVARIANT' }));
+  });
+
+  it('says so when a newer version is needed', () => {
+    const kind = encodeCommand(commandOf(put)).slice();
+    kind[2] = 77;
+    expect(() => decodeCommand(kind)).toThrow(
+      expect.objectContaining({
+        code: 'ERR_DATA_VERSION',
+        message: expect.stringContaining('kind 77 needs a newer version'),
+      }),
+    );
+    const version = encodeCommand(commandOf(put)).slice();
+    version[0] = 2;
+    expect(() => decodeCommand(version)).toThrow(
+      expect.objectContaining({
+        code: 'ERR_DATA_VERSION',
+        message: expect.stringContaining('version 2 needs a newer'),
+      }),
+    );
+  });
+
+  it('refuses malformed bytes with a KvorumError, whatever they are', () => {
+    const refusedOrDecoded = (data: Uint8Array) => {
+      try {
+        decodeCommand(data);
+      } catch (error) {
+        if (!KvorumError.is(error, 'ERR_INVARIANT') && !KvorumError.is(error, 'ERR_DATA_VERSION')) throw error;
+      }
+    };
+    const head = Uint8Array.of(1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), fc.integer({ min: 1, max: 3 }), (tail, kind) => {
+        refusedOrDecoded(tail);
+        const data = new Uint8Array([...head, ...tail]);
+        data[2] = kind;
+        refusedOrDecoded(data);
+      }),
+      { numRuns: 5000 },
+    );
+    fc.assert(
+      fc.property(commandArbitrary, fc.nat(), fc.nat(255), (command, place, byte) => {
+        const data = encodeCommand(command).slice();
+        data[place % data.length] = byte;
+        refusedOrDecoded(data);
+        refusedOrDecoded(data.slice(0, place % data.length));
+      }),
+      { numRuns: 5000 },
+    );
+  });
+});
