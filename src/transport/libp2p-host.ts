@@ -6,13 +6,13 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { identify } from '@libp2p/identify';
 import type { ComponentLogger, Libp2p, PrivateKey } from '@libp2p/interface';
-import { noise } from '@libp2p/noise';
 import { tcp } from '@libp2p/tcp';
 import { yamux } from '@libp2p/yamux';
 import { createLibp2p } from 'libp2p';
 import { KvorumError } from '../errors.ts';
 import { formatAddress, parseAddress, toMultiaddr } from './address.ts';
 import { ADMISSION_TIMEOUT_MS, CHANNEL_COUNT, DIAL_TIMEOUT_MS } from './limits.ts';
+import { quietNoise } from './quiet-noise.ts';
 import type { SocketGuard } from './socket-guard.ts';
 
 export interface Libp2pHost {
@@ -65,7 +65,7 @@ export async function createHost(
       }),
     ],
     connectionProtector: () => guard,
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [quietNoise()],
     streamMuxers: [
       yamux({
         // Its only use is to measure the round trip by which the window grows.
