@@ -4,7 +4,7 @@
  */
 import { KvorumError } from '../errors.ts';
 import { bytesToKey, prefixEnd, textToKey } from '../kv/keys.ts';
-import type { ByteKey, KeyRange, RangeResult } from '../kv/types.ts';
+import type { ByteKey, KeyRange } from '../kv/types.ts';
 import { encodeCommand } from '../machine/command.ts';
 import type { CommandResult, Operation } from '../machine/types.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
@@ -29,6 +29,8 @@ export const DEFAULT_TIMEOUT_MS = 4000;
 export const MAX_TIMEOUT_MS = 60_000;
 const DEFAULT_LIST_LIMIT = 100;
 const MAX_LIST_LIMIT = 1000;
+/** Keys and values in one answer: a thousand values of the largest size would be a gigabyte. What is left comes with the cursor. */
+const MAX_LIST_BYTES = 8 * 1024 * 1024;
 
 const encoder = new TextEncoder();
 
@@ -101,11 +103,11 @@ export class KvService {
 
   async get(key: Key, options: ReadOptions = {}): Promise<GetAnswer> {
     const byteKey = this.#key(key);
+    checkRevision(options.revision);
     await this.#confirm(options);
     const { machine } = this.#replica;
     const { revision } = options;
     if (revision === undefined) return { revision: machine.revision, entry: machine.kv.get(byteKey) };
-    this.#checkRevision(revision);
     return { revision: machine.revision, entry: machine.kv.getAt(byteKey, revision) };
   }
 
@@ -119,25 +121,26 @@ export class KvService {
     if (cursor !== null && options.revision !== undefined && options.revision !== cursor.revision) {
       throw invalid(`revision ${options.revision} does not fit a cursor of revision ${cursor.revision}`);
     }
+    checkRevision(options.revision);
     await this.#confirm(options);
     const { machine } = this.#replica;
     const revision = cursor?.revision ?? options.revision ?? machine.revision;
-    if (revision !== machine.revision) this.#checkRevision(revision);
-    const result: RangeResult = machine.kv.range(
+    const result = machine.kv.range(
       {
         ...bounds,
         limit,
         after: cursor?.after ?? null,
         keysOnly: options.keysOnly ?? false,
         countOnly: options.countOnly ?? false,
+        maxBytes: MAX_LIST_BYTES,
+        knownCount: cursor?.count ?? null,
       },
       revision,
     );
-    const count = cursor?.count ?? result.count;
-    const last = result.entries.at(-1);
-    const nextCursor =
-      result.more && last !== undefined ? encodeCursor({ ...bounds, revision, after: last.key, count }) : null;
-    return { revision, entries: result.entries, count, nextCursor };
+    const { entries, count, more } = result;
+    const last = entries.at(-1);
+    const nextCursor = more && last !== undefined ? encodeCursor({ ...bounds, revision, after: last.key, count }) : null;
+    return { revision, entries, count, nextCursor };
   }
 
   #bounds(options: ListOptions): KeyRange {
@@ -150,21 +153,6 @@ export class KvService {
       start: start === undefined ? '' : this.#bound(start),
       end: end === undefined ? null : this.#bound(end),
     };
-  }
-
-  #checkRevision(revision: number): void {
-    if (!Number.isSafeInteger(revision) || revision < 0) throw invalid(`revision must be a whole number, not ${revision}`);
-    const { revision: current, kv } = this.#replica.machine;
-    if (revision > current) {
-      throw new KvorumError('ERR_FUTURE_REVISION', `revision ${revision} has not come yet, this node is at ${current}`, {
-        details: { revision: current },
-      });
-    }
-    if (revision < kv.compactedRevision) {
-      throw new KvorumError('ERR_COMPACTED', `revision ${revision} was compacted away`, {
-        details: { compactRevision: kv.compactedRevision },
-      });
-    }
   }
 
   #key(key: Key): ByteKey {
@@ -277,6 +265,11 @@ export class KvService {
 
 function prefixBounds(prefix: ByteKey): KeyRange {
   return { start: prefix, end: prefixEnd(prefix) };
+}
+
+function checkRevision(revision: number | undefined): void {
+  if (revision === undefined || (Number.isSafeInteger(revision) && revision >= 0)) return;
+  throw invalid(`revision must be a whole number, not ${String(revision)}`);
 }
 
 function unexpected(): KvorumError {

@@ -62,7 +62,7 @@ export function isAddress(text: string, zeroPort: boolean): boolean {
   return port <= 65_535 && (zeroPort || port > 0);
 }
 
-function numbers<T extends object>(
+function numbers<T extends { readonly [K in keyof T]: number }>(
   what: string,
   defaults: T,
   given: Partial<T> | undefined,
@@ -77,7 +77,7 @@ function numbers<T extends object>(
     if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
       throw bad(`${what}.${String(key)} must be a whole number from ${least} to ${most}, not ${String(value)}`);
     }
-    result[key] = value;
+    result[key] = value as T[keyof T];
   }
   return result;
 }

@@ -159,10 +159,16 @@ export class Replica {
       },
       { stalledAfterMs: 10_000, keepMs: 60_000 },
     );
-    // A sole voter has nobody to wait for.
-    const { configuration } = this.#core.status();
-    if (configuration.voters.length === 1 && configuration.votersOutgoing.length === 0 && configuration.voters[0] === options.id) {
-      for (let tick = 0; tick < 2 * options.raft.electionTicks && !this.#core.hasReady(); tick++) this.#core.tick();
+    this.#campaignAlone();
+  }
+
+  /** A sole voter has nobody to wait for: it takes its election time-out at once. */
+  #campaignAlone(): void {
+    const { voters, votersOutgoing } = this.#core.status().configuration;
+    if (voters.length !== 1 || voters[0] !== this.#options.id || votersOutgoing.length > 0) return;
+    for (let tick = 0; tick < 2 * this.#options.raft.electionTicks; tick++) {
+      if (this.#core.status().role !== 'follower') return;
+      this.#core.tick();
     }
   }
 
@@ -355,7 +361,10 @@ export class Replica {
       this.#sendAll(messagesAfterPersist);
     });
     for (const entry of ready.committed) this.#toApply.push(entry);
-    for (const state of ready.readStates) this.#reads.confirmed(state);
+    if (ready.readStates.length > 0) {
+      for (const state of ready.readStates) this.#reads.confirmed(state);
+      if (!this.#loading) this.#reads.applied(this.#machine.appliedIndex);
+    }
     for (const { to, term } of ready.snapshotRequests) this.#snapshots.start(to, term, log.firstIndex());
   }
 
