@@ -118,8 +118,8 @@ export function showHostPort({ host, port: number }: HostPort): string {
 }
 
 export const nodeName: Parse<string> = (value) => {
-  if (!/^[A-Za-z0-9._-]{1,63}$/.test(value)) {
-    throw new Error('is not a node name: 1 to 63 letters, digits, "-", "_" or "."');
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(value)) {
+    throw new Error('is not a node name: 1 to 63 letters, digits, "-", "_" or ".", a letter or digit first');
   }
   return value;
 };

@@ -34,7 +34,6 @@ const httpAddress: Parse<HostPort | 'off'> = (value, context) => {
 
 const LIMITS = 'Limits:';
 const TIMING = 'Timing (the same on every node):';
-const MAX_BYTES = 1024 ** 4;
 
 const OPTIONS = {
   name: option({
@@ -128,14 +127,20 @@ const OPTIONS = {
   }),
   ...CONFIG_OPTION,
   maxKeyBytes: limit('--max-key-bytes <size>', 'largest key', '4KiB', 1, 65_536),
-  maxValueBytes: limit('--max-value-bytes <size>', 'largest value', '1MiB', 1, 1024 ** 3),
-  maxUncommittedBytes: limit('--max-uncommitted-bytes <size>', 'proposed, not yet committed', '64MiB', 1, MAX_BYTES),
-  maxOverlayBytes: limit('--max-overlay-bytes <size>', 'applied, not yet in the store', '32MiB', 1, MAX_BYTES),
-  logKeepBytes: limit('--log-keep-bytes <size>', 'log kept for members that fall behind', '64MiB', 0, MAX_BYTES),
+  maxValueBytes: limit('--max-value-bytes <size>', 'largest value', '1MiB', 1, 8 * 1024 ** 2),
+  maxUncommittedBytes: limit('--max-uncommitted-bytes <size>', 'proposed, not yet committed', '64MiB', 1024, 1024 ** 3),
+  maxOverlayBytes: limit('--max-overlay-bytes <size>', 'applied, not yet in the store', '32MiB', 1024, 1024 ** 3),
+  logKeepBytes: limit(
+    '--log-keep-bytes <size>',
+    'log kept for members that fall behind',
+    '64MiB',
+    1024,
+    64 * 1024 ** 3,
+  ),
   maxPending: option({
     flags: '--max-pending <n>',
     description: 'writes and reads that wait for their answer',
-    parse: integer(1, 10_000_000),
+    parse: integer(1, 1_000_000),
     fallback: undefined,
     shown: '16384',
     group: LIMITS,
