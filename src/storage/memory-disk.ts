@@ -7,8 +7,8 @@ import { KvorumError, invariant } from '../errors.ts';
 import { byteString } from './bytes.ts';
 import type { Engine, EngineBatch, EngineIterator, EngineRange, EngineRecord, EngineSnapshot } from './engine.ts';
 
-// The package is CommonJS: its class is the `default` of what Node imports.
-const BTree = sortedBTree.default;
+// The package is CommonJS: its class is the `default` of what Node imports, but what vitest imports is the class itself.
+const BTree = sortedBTree.default ?? (sortedBTree as unknown as typeof sortedBTree.default);
 
 /** Keys as strings of their bytes: they compare natively. */
 type Tree = sortedBTree.default<string, EngineRecord>;

@@ -54,7 +54,7 @@ export class Reclaimer implements BackgroundWork {
   /** All records of a generation. Its number is never used again. */
   addGeneration(group: GroupId, generation: number): void {
     this.#generations.push({ group, generation });
-    if (this.#generations.length === 1) this.#fetch();
+    this.#fetch();
   }
 
   stageSome(): boolean {
@@ -85,12 +85,14 @@ export class Reclaimer implements BackgroundWork {
   }
 
   #fetch(): void {
-    if (this.#fetching || this.#closed) return;
+    if (this.#fetching || this.#closed || this.#fetched.length > 0 || this.#generations.length === 0) return;
     this.#fetching = true;
     this.#fetchSome().then(
       () => {
         this.#fetching = false;
         this.#queue.wake();
+        // A generation may have been added just when the last one was done.
+        this.#fetch();
       },
       (error: unknown) => {
         this.#fetching = false;

@@ -52,6 +52,11 @@ export class EngineStore implements Store {
     return this.#queue.busy;
   }
 
+  /** What was compacted or replaced is still being deleted. */
+  get reclaiming(): boolean {
+    return !this.#reclaimer.idle;
+  }
+
   group(id: GroupId): GroupStore {
     let group = this.#groups.get(id);
     if (group === undefined) {
