@@ -234,15 +234,15 @@ function answerStale(state: RaftState, message: Message): void {
     case 'VoteRequest':
       refuseVote(state, message);
       return;
+    // These answers carry the new term and nothing else. Echoing an index or a round would be dangerous: the receiver may lead
+    // this very term by the time they arrive, restarted since and counting rounds from the start again.
     case 'Append': {
-      const { prevIndex: index } = message;
-      const hintIndex = 0;
-      const hintTerm = 0;
-      state.send({ type: 'AppendResponse', group, from: id, to, term, rejected: true, index, hintIndex, hintTerm });
+      const empty = { rejected: true, index: 0, hintIndex: 0, hintTerm: 0 };
+      state.send({ type: 'AppendResponse', group, from: id, to, term, ...empty });
       return;
     }
     case 'Heartbeat':
-      state.send({ type: 'HeartbeatResponse', group, from: id, to, term, round: message.round });
+      state.send({ type: 'HeartbeatResponse', group, from: id, to, term, round: 0 });
       return;
     case 'ReadIndexRequest':
       state.refuseRead(to, message.bootEpoch, message.token);
