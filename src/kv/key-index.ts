@@ -23,7 +23,7 @@ interface Chunk {
 
 export class KeyIndex {
   #chunks: Chunk[] = [];
-  /** At most the first key of each chunk, and more than the last key of the chunk before. */
+  /** At most the first key of each chunk, and more than the last key of the chunk before. The first chunk takes all that is below the second. */
   #bounds: ByteKey[] = [];
   #size = 0;
   #live = 0;
@@ -80,7 +80,6 @@ export class KeyIndex {
     this.#soughtKey = null;
     this.#size++;
     this.#live += liveNow;
-    if (this.#entryAt === 0 && this.#chunkAt === 0) this.#bounds[0] = key;
     if (entries.length < MAX_CHUNK) {
       chunk.live += liveNow;
       if (this.#entryAt === entries.length) entries.push(version);

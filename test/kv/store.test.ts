@@ -123,6 +123,15 @@ describe('KvStore', () => {
     expect(store.range(list).count).toBe(writes);
   });
 
+  it('does not take one content type for another that looks like its bytes', () => {
+    const { store, put } = storeOf();
+    for (const [i, contentType] of ['text/plain', '\u00c3\u00a9', '\u00e9', 'text/plaiN', ''].entries()) {
+      put(String(i), 'x', { contentType });
+    }
+    const types = ['0', '1', '2', '3', '4', '0'].map((key) => store.get(key)?.contentType);
+    expect(types).toEqual(['text/plain', '\u00c3\u00a9', '\u00e9', 'text/plaiN', '', 'text/plain']);
+  });
+
   it('reports a damaged or missing record as such', () => {
     const { store, put, view } = storeOf();
     put('a', 'value');

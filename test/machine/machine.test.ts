@@ -28,7 +28,12 @@ const CONFIGURATION: Configuration = {
 
 function start(view: MemoryView, options?: MachineOptions): Machine {
   const machine = new Machine(view, options);
-  for (const record of view.records()) machine.restore(record);
+  for (const record of view.records()) {
+    machine.restore(record);
+    // A machine must not hold on to what a scan lends it.
+    record.key.fill(0xee);
+    record.value.fill(0xee);
+  }
   machine.restored();
   return machine;
 }
