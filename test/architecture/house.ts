@@ -46,10 +46,12 @@ export const SIDEWAYS: readonly { readonly from: string; readonly to: string; re
   },
 ];
 
-/** Rooms of which a floor may see only the types: nobody but the shell on floor 3 drives the Raft core. */
-export const TYPES_ONLY: readonly { readonly room: string; readonly below: number; readonly file: string }[] = [
-  { room: 'src/raft/', below: 3, file: 'src/raft/types.ts' },
-];
+/** Rooms of which lower floors may see the vocabulary only: nobody but the shell on floor 3 drives the Raft core. */
+export const VOCABULARY: readonly {
+  readonly room: string;
+  readonly below: number;
+  readonly files: readonly string[];
+}[] = [{ room: 'src/raft/', below: 3, files: ['src/raft/types.ts', 'src/raft/configuration.ts'] }];
 
 /** npm packages in pure rooms: deterministic, synchronous, no I/O. Everything else is refused there. */
 export const PURE_PACKAGES: Readonly<
@@ -63,7 +65,12 @@ export const PURE_PACKAGES: Readonly<
 /** Packages that belong to one room, so that the library behind it can be exchanged there. */
 export const OWNED_PACKAGES: readonly { readonly package: RegExp; readonly rooms: readonly string[] }[] = [
   { package: /^(?:level|classic-level|abstract-level)$/, rooms: ['src/storage/'] },
-  { package: /^(?:libp2p|@libp2p\/.+|@chainsafe\/libp2p-.+|@multiformats\/.+)$/, rooms: ['src/transport/'] },
+  // A node's identity is a libp2p key, and it is kept with the node's data.
+  { package: /^@libp2p\/(?:crypto|interface|peer-id)$/, rooms: ['src/transport/', 'src/node/'] },
+  {
+    package: /^(?:libp2p|@libp2p\/(?!(?:crypto|interface|peer-id)$).+|@chainsafe\/libp2p-.+|@multiformats\/.+)$/,
+    rooms: ['src/transport/'],
+  },
   { package: /^(?:fastify|@fastify\/.+)$/, rooms: ['src/http/'] },
   { package: /^(?:commander|close-with-grace)$/, rooms: ['cmd/', 'bench/'] },
 ];

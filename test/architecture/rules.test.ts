@@ -3,7 +3,16 @@ import { checkHouse, unusedDependencies, type Manifest, type Rule } from './rule
 
 const manifest: Manifest = {
   name: 'kvorum',
-  dependencies: new Set(['fastify', 'level', 'libp2p', 'msgpackr', 'sorted-btree', 'commander']),
+  dependencies: new Set([
+    'fastify',
+    'level',
+    'libp2p',
+    'msgpackr',
+    'sorted-btree',
+    'commander',
+    '@libp2p/tcp',
+    '@libp2p/interface',
+  ]),
   devDependencies: new Set(['hdr-histogram-js']),
 };
 
@@ -120,10 +129,10 @@ describe('imports', () => {
     expect(here('src/index.ts', './http/server.ts', 'src/http/server.ts')).toEqual([]);
   });
 
-  it('see only the types of Raft from floor 2', () => {
+  it('see only the vocabulary of Raft from floor 2', () => {
     expect(here('src/storage/x.ts', '../raft/types.ts', 'src/raft/types.ts')).toEqual([]);
     expect(here('src/storage/x.ts', '../raft/core.ts', 'src/raft/core.ts')).toEqual([
-      'src/storage/x.ts:2 import-types-only',
+      'src/storage/x.ts:2 import-vocabulary',
     ]);
   });
 
@@ -175,6 +184,9 @@ describe('packages', () => {
     accepts('src/storage/x.ts', "import { Level } from 'level';");
     refuses('package-owner', 'src/node/x.ts', "import { Level } from 'level';");
     refuses('package-owner', 'src/node/x.ts', "import { createLibp2p } from 'libp2p';");
+    refuses('package-owner', 'src/node/x.ts', "import { tcp } from '@libp2p/tcp';");
+    accepts('src/node/x.ts', "import type { PrivateKey } from '@libp2p/interface';");
+    refuses('package-owner', 'src/http/x.ts', "import type { PrivateKey } from '@libp2p/interface';");
     refuses('package-owner', 'src/node/x.ts', "import fastify from 'fastify';");
     refuses('package-owner', 'src/node/x.ts', "import { Command } from 'commander';");
   });
@@ -197,6 +209,8 @@ describe('packages', () => {
       'libp2p',
       'msgpackr',
       'sorted-btree',
+      '@libp2p/tcp',
+      '@libp2p/interface',
     ]);
   });
 });

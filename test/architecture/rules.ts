@@ -12,7 +12,7 @@ import {
   PURE_PACKAGES,
   ROOMS,
   SIDEWAYS,
-  TYPES_ONLY,
+  VOCABULARY,
   type Room,
 } from './house.ts';
 
@@ -23,7 +23,7 @@ export type Rule =
   | 'import-dynamic'
   | 'import-down'
   | 'import-sideways'
-  | 'import-types-only'
+  | 'import-vocabulary'
   | 'import-circle'
   | 'pure-import'
   | 'pure-async'
@@ -205,9 +205,9 @@ function checkImport(
   } else if (target.floor === room.floor && !allowed) {
     report('import-sideways', `${room.path} imports its neighbour on floor ${room.floor} (${to})`);
   }
-  for (const { room: closed, below, file: open } of TYPES_ONLY) {
-    if (target.path === closed && target.floor < room.floor && room.floor < below && to !== open) {
-      report('import-types-only', `below floor ${below} only ${open} may be imported from ${closed}`);
+  for (const { room: closed, below, files } of VOCABULARY) {
+    if (target.path === closed && target.floor < room.floor && room.floor < below && !files.includes(to)) {
+      report('import-vocabulary', `below floor ${below} only ${files.join(', ')} may be imported from ${closed}`);
     }
   }
   return to;
@@ -255,7 +255,7 @@ function checkSource(
     }
     if (inSrc && type === 'MemberExpression' && isNamed(node['object'], 'process')) {
       const property = node['property'] as AstNode;
-      if (/^(?:exit|abort|kill|on|once|addListener|exitCode)$/.test(String(property['name']))) {
+      if (/^(?:exit|abort|on|once|addListener|exitCode)$/.test(String(property['name']))) {
         report(
           start,
           'no-process',
