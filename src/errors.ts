@@ -59,6 +59,7 @@ export const ERRORS = {
   ERR_MEMBER_REPLACED: { status: 500, title: 'This name belongs to another member', retryable: false },
   ERR_WRONG_SECRET: { status: 500, title: 'Cluster secret is wrong', retryable: false },
   ERR_WRONG_CLUSTER: { status: 500, title: 'Peer belongs to another cluster', retryable: false },
+  ERR_WRONG_PROTOCOL: { status: 500, title: 'Peer speaks another version of the protocol', retryable: false },
   ERR_INVARIANT: { status: 500, title: 'An impossible state was reached', retryable: false },
 } as const satisfies Record<string, ErrorRow>;
 

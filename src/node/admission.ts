@@ -1,0 +1,99 @@
+/** Whom a member of a formed cluster lets in. Pure: the transport asks after a peer has proved the cluster secret. */
+import type { MemberRecord } from '../machine/types.ts';
+import { PROTOCOL_VERSION } from '../transport/limits.ts';
+import type { Hello, Verdict } from '../transport/types.ts';
+import { replaced } from './bootstrap-decision.ts';
+import type { PeerRecord } from './peer-memory.ts';
+
+export interface AdmissionContext {
+  readonly clusterId: string;
+  /** Members as this node knows them now: the first map, or what the state machine has. */
+  readonly members: readonly MemberRecord[];
+  /** What is remembered of the peer, when anything is. */
+  remembered(id: string): PeerRecord | undefined;
+}
+
+/** `Hello.extra.lastIndex`: by group, the last index in the log of who says it. Without it age is judged by the boot epoch alone. */
+export type LastIndexes = Readonly<Record<string, number>>;
+
+/** Hello of another wire format; asked first, because nothing else in it can be relied on. Null when it is ours. */
+export function judgeProtocol(hello: Hello): Verdict | null {
+  if (hello.protocol === PROTOCOL_VERSION) return null;
+  const [older, newer] = hello.protocol < PROTOCOL_VERSION ? [hello.name, 'this node'] : ['this node', hello.name];
+  return refusal(
+    'ERR_WRONG_PROTOCOL',
+    `${hello.name} speaks version ${hello.protocol} of the protocol, this node version ${PROTOCOL_VERSION}: upgrade ${older} to the version of ${newer}`,
+  );
+}
+
+export function judgeHello(context: AdmissionContext, hello: Hello): Verdict {
+  const protocol = judgeProtocol(hello);
+  if (protocol !== null) return protocol;
+  const { clusterId, members } = context;
+  // Another cluster's n1 is no wiped n1 of ours: whose it says that it is comes first.
+  if (hello.clusterId !== null && hello.clusterId !== clusterId) {
+    return refusal(
+      'ERR_WRONG_CLUSTER',
+      `${hello.name} belongs to cluster ${hello.clusterId}, this is cluster ${clusterId}: check the addresses of peers, and give each cluster ` +
+        'its own secret. If it is to join this cluster, start it with an empty data directory',
+    );
+  }
+  const named = members.find((member) => member.name === hello.name);
+  if (named !== undefined && named.peerId !== hello.peerId) {
+    const { code, message } = replaced(hello.name, named.peerId, hello.peerId);
+    return refusal(code, message);
+  }
+  const member = named ?? members.find((one) => one.peerId === hello.peerId);
+  if (member === undefined) {
+    const names = members.map(({ name }) => name).join(', ');
+    return hello.clusterId === null
+      ? refusal(
+          'ERR_BOOTSTRAP_CONFLICT',
+          `cluster ${clusterId} is formed already, of ${names}; ${hello.name} is not among them: give it the initial cluster of its own ` +
+            'cluster, or have it added to this one as a new member',
+        )
+      : refusal(
+          'ERR_WRONG_CLUSTER',
+          `${hello.name} is not a member of cluster ${clusterId} (${names}): it was removed or never added`,
+        );
+  }
+  if (member.name !== hello.name) {
+    return refusal(
+      'ERR_MEMBER_REPLACED',
+      `this peer id belongs to the member ${member.name}, but the node calls itself ${hello.name}: start it under its own name`,
+    );
+  }
+  return judgeAge(context.remembered(hello.id), hello);
+}
+
+/** An old copy of a member's disk has forgotten votes and acknowledgements: it must not count as that member. */
+function judgeAge(remembered: PeerRecord | undefined, hello: Hello): Verdict {
+  if (remembered === undefined) return { ok: true };
+  if (hello.bootEpoch < remembered.bootEpoch) {
+    return oldCopy(hello.name, `boot ${hello.bootEpoch}`, `boot ${remembered.bootEpoch}`);
+  }
+  const given = hello.extra['lastIndex'];
+  if (typeof given !== 'object' || given === null) return { ok: true };
+  const indexes = new Map<string, unknown>(Object.entries(given));
+  for (const [group, index] of Object.entries(remembered.indexes)) {
+    const theirs = indexes.get(group);
+    const last = typeof theirs === 'number' ? theirs : 0;
+    if (last < index) {
+      return oldCopy(hello.name, `entry ${last} of group ${group}`, `entry ${index}, which it had acknowledged`);
+    }
+  }
+  return { ok: true };
+}
+
+function oldCopy(name: string, found: string, expected: string): Verdict {
+  return refusal(
+    'ERR_MEMBER_REPLACED',
+    `the data directory of ${name} is an old copy: it ends with ${found}, and was here before with ${expected}. It may have forgotten votes ` +
+      `and acknowledged entries. If the newer data directory still exists, start ${name} with it; otherwise empty it, remove the member ` +
+      `${name} from the cluster and add this node as a new member`,
+  );
+}
+
+function refusal(code: string, message: string): Verdict {
+  return { ok: false, code, message };
+}
