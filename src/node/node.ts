@@ -5,16 +5,23 @@ import type { SoftState } from '../raft/types.ts';
 import { openLevelStore } from '../storage/level-store.ts';
 import type { Store } from '../storage/types.ts';
 import { createLibp2pTransport } from '../transport/libp2p-transport.ts';
+import { PROTOCOL_VERSION } from '../transport/limits.ts';
 import type { Channel, Hello, PeerEvent, Transport, Verdict } from '../transport/types.ts';
 import { realEnvironment, type Environment } from './env.ts';
-import { openIdentity, type Identity } from './identity.ts';
-import { KvService } from './kv-service.ts';
+import { judgeHello, judgeProtocol } from './admission.ts';
+import { Bootstrap, bootstrapAlone } from './bootstrap.ts';
+import type { ClusterMap } from './cluster-map.ts';
+import { stageFirstEntry } from './first-entry.ts';
+import { decodeAnswers, decodePropose, FRAME } from './forwarding.ts';
+import { commit, openIdentity, type Identity } from './identity.ts';
+import { checkTimeout, KvService } from './kv-service.ts';
 import { Loop } from './loop.ts';
 import { describeCluster } from './members.ts';
+import { PeerMemory } from './peer-memory.ts';
 import { registerMetrics } from './metrics.ts';
 import { resolveOptions, type ResolvedOptions } from './options.ts';
 import { Replica } from './replica.ts';
-import { TransferDesk } from './transfer.ts';
+import { Transfer } from './transfer.ts';
 import type {
   AnswerHead,
   CallOptions,
@@ -34,3 +41,477 @@ import type {
   Value,
   WriteOptions,
 } from './types.ts';
+
+/** The one group of today; the number is in every key and message, so that there can be more. */
+const GROUP = 1;
+const NOTE_EVERY_MS = 250;
+const DRAIN_TIMEOUT_MS = 2000;
+const DRAIN_LOOK_MS = 5;
+/** Bytes of applied state flushed in one batch when the node closes. */
+const CLOSE_FLUSH_BYTES = 4 * 1024 * 1024;
+
+/** Something that serves the node, and is closed with it. */
+export interface Server {
+  readonly url: string;
+  stopAccepting(): void;
+  close(options: { drainTimeoutMs: number }): Promise<void>;
+}
+
+/** What exists once the node is in its cluster. */
+interface Joined {
+  readonly clusterId: string;
+  readonly replica: Replica;
+  readonly kv: KvService;
+  readonly transfer: Transfer;
+}
+
+export class Node implements KvorumNode {
+  readonly failed: Promise<Error>;
+  readonly registry: Registry;
+  readonly #options: ResolvedOptions;
+  readonly #env: Environment = realEnvironment;
+  readonly #store: Store;
+  readonly #identity: Identity;
+  readonly #loop: Loop;
+  /** What peers said of themselves when they were last here. */
+  readonly #seen = new Map<string, { address: string; http: string; pid: number }>();
+  #bootstrap!: Bootstrap;
+  #memory!: PeerMemory;
+  #transport!: Transport;
+  #stopNoting: (() => void) | null = null;
+  #joined: Joined | null = null;
+  #server: Server | null = null;
+  #failure: KvorumError | null = null;
+  #fail!: (error: Error) => void;
+  #closing: Promise<void> | null = null;
+
+  /**
+   * Opens the disk and the peer port. Rejects with ERR_CONFIG, ERR_DATA_DIR_IN_USE, ERR_DATA_DIR_FOREIGN, ERR_DATA_VERSION, ERR_CORRUPT or
+   * ERR_ADDRESS_IN_USE, and has let go of everything then.
+   */
+  static async open(given: NodeOptions): Promise<Node> {
+    const options = resolveOptions(given);
+    const { logger } = options;
+    const store = await openLevelStore({
+      directory: options.dataDir,
+      log: (message) => logger.warn({ node: options.name }, message),
+    });
+    try {
+      const node = new Node(options, store, await openIdentity(store));
+      await node.#listen();
+      return node;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  private constructor(options: ResolvedOptions, store: Store, identity: Identity) {
+    this.#options = options;
+    this.#store = store;
+    this.#identity = identity;
+    this.registry = options.registry instanceof Registry ? options.registry : new Registry();
+    this.failed = new Promise((resolve) => {
+      this.#fail = resolve;
+    });
+    this.#loop = new Loop({
+      env: this.#env,
+      store,
+      tickMs: options.timing.tickMs,
+      failed: (error) => this.#stopped(error),
+    });
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  get id(): string {
+    return this.#identity.id;
+  }
+
+  /** '' until the node has joined its cluster. */
+  get clusterId(): string {
+    return this.#joined?.clusterId ?? '';
+  }
+
+  get address(): string {
+    return this.#transport.address;
+  }
+
+  get url(): string | null {
+    return this.#server?.url ?? null;
+  }
+
+  get limits(): Limits {
+    return this.#options.limits;
+  }
+
+  // Callers.
+
+  put(key: Key, value: Value, options?: PutOptions): Promise<PutAnswer> {
+    return this.#serving(({ kv }) => kv.put(key, value, options));
+  }
+
+  get(key: Key, options?: ReadOptions): Promise<GetAnswer> {
+    return this.#serving(({ kv }) => kv.get(key, options));
+  }
+
+  delete(key: Key, options?: WriteOptions): Promise<DeleteAnswer> {
+    return this.#serving(({ kv }) => kv.delete(key, options));
+  }
+
+  deleteRange(
+    range: { prefix: Key } | { start: Key; end: Key | null },
+    options?: CallOptions,
+  ): Promise<DeleteAnswer> {
+    return this.#serving(({ kv }) => kv.deleteRange(range, options));
+  }
+
+  list(options?: ListOptions): Promise<ListAnswer> {
+    return this.#serving(({ kv }) => kv.list(options));
+  }
+
+  transferLeadership(to?: string, options: CallOptions = {}): Promise<{ leader: string | null }> {
+    return this.#serving(async ({ replica, transfer }) => {
+      const { members } = replica.machine;
+      const member = members.find(({ id, name }) => id === to || name === to);
+      if (to !== undefined && member === undefined) {
+        throw new KvorumError('ERR_NOT_FOUND', `there is no member ${JSON.stringify(to)}`);
+      }
+      const leader = await transfer.transfer(member?.id ?? null, checkTimeout(options.timeoutMs));
+      return { leader: members.find(({ id }) => id === leader)?.name ?? null };
+    });
+  }
+
+  /** An error is always a rejection, never thrown: callers have one way to look at. */
+  async #serving<T>(action: (joined: Joined) => Promise<T>): Promise<T> {
+    if (this.#closing !== null || this.#failure !== null) {
+      const options = this.#failure === null ? {} : { cause: this.#failure };
+      throw new KvorumError('ERR_CLOSED', 'the node is closed', options);
+    }
+    if (this.#joined === null) throw new KvorumError('ERR_NO_LEADER', 'the node has not joined its cluster yet');
+    return action(this.#joined);
+  }
+
+  cluster(): ClusterInfo {
+    const { name, address, url } = this;
+    if (this.#joined === null) {
+      return { clusterId: '', name, leader: null, term: 0, revision: 0, members: [] };
+    }
+    const { clusterId, replica } = this.#joined;
+    return describeCluster({ id: this.id, name, clusterId, http: url, address }, replica, this.#transport, this.#seen);
+  }
+
+  head(): AnswerHead {
+    const replica = this.#joined?.replica;
+    return {
+      group: GROUP,
+      revision: replica?.machine.revision ?? 0,
+      term: replica?.term ?? 0,
+      servedBy: this.name,
+    };
+  }
+
+  readiness(): Readiness {
+    const checks: { name: string; ok: boolean; detail: string }[] = [];
+    const check = (name: string, ok: boolean, detail: string): void => void checks.push({ name, ok, detail });
+    check('running', this.#failure === null, this.#failure?.message ?? 'no failure');
+    check('open', this.#closing === null, this.#closing === null ? 'not closing' : 'the node is closing');
+    const replica = this.#joined?.replica;
+    if (replica === undefined) {
+      check('joined', false, 'waiting for the first members of the cluster');
+    } else {
+      const { leader } = replica.softState;
+      const { commit: committed } = replica.core.status();
+      const { appliedIndex } = replica.machine;
+      const members = replica.machine.members;
+      check('joined', true, `cluster ${this.clusterId}`);
+      check('leader', leader !== null, leader === null ? 'no leader is known' : `${members.find(({ id }) => id === leader)?.name ?? leader} leads`);
+      check('caught-up', replica.caughtUp, `applied ${appliedIndex} of ${committed} known to be committed`);
+    }
+    return { ready: checks.every(({ ok }) => ok), checks };
+  }
+
+  // Coming up.
+
+  async #listen(): Promise<void> {
+    const { name, listen, secret, logger, initialCluster } = this.#options;
+    const tell = (message: string): void => logger.info({ node: name }, message);
+    this.#bootstrap = new Bootstrap({
+      store: this.#store,
+      identity: this.#identity,
+      name,
+      initialCluster,
+      log: tell,
+      stage: (map) => stageFirstEntry(this.#store.group(GROUP), map),
+    });
+    this.#memory = new PeerMemory(this.#store.node);
+    this.#transport = await createLibp2pTransport({
+      privateKey: this.#identity.privateKey,
+      listen,
+      secret,
+      logger,
+      handlers: {
+        hello: () => this.#hello(),
+        admit: (hello) => this.#admit(hello),
+        frame: (from, channel, frame) => this.#frame(from, channel, frame),
+        peer: (event) => this.#peer(event),
+      },
+    });
+  }
+
+  /**
+   * Joins the cluster: waits for every first member at the first start. Rejects as `Bootstrap.run`, or with the signal's reason; the node is
+   * to be closed then.
+   */
+  async join(): Promise<void> {
+    const { limits, logger, name, signal } = this.#options;
+    const alone = Object.keys(this.#options.initialCluster).length === 1 && this.#bootstrap.map === null;
+    const map = alone ? await this.#bootstrapAlone() : await this.#bootstrap.run(this.#transport, { signal });
+    const env = this.#env;
+    const store = this.#store.group(GROUP);
+    const send = (to: string, channel: Channel, parts: readonly Uint8Array[]): boolean =>
+      this.#transport.send(to, channel, parts);
+    const replica = await Replica.open({
+      env,
+      group: GROUP,
+      id: this.#identity.id,
+      clusterId: map.clusterId,
+      bootEpoch: this.#identity.bootEpoch,
+      store,
+      raft: this.#raftOptions(),
+      limits,
+      send,
+      wake: () => this.#loop.wake(),
+      softStateChanged: (state) => this.#softStateChanged(state),
+      failed: (error) => this.#loop.fail(error),
+    });
+    this.#loop.add(replica);
+    this.#joined = {
+      clusterId: map.clusterId,
+      replica,
+      kv: new KvService(replica, env, limits),
+      transfer: new Transfer({ env, replica, bootEpoch: this.#identity.bootEpoch, send }),
+    };
+    registerMetrics(this.registry, { replica, store: this.#store, transport: this.#transport });
+    this.#loop.start();
+    this.#stopNoting = env.every(NOTE_EVERY_MS, () => this.#noteIndexes());
+    logger.info({ node: name, id: this.id, cluster: map.clusterId, address: this.address }, 'joined the cluster');
+  }
+
+  async #bootstrapAlone(): Promise<ClusterMap> {
+    const { name, logger } = this.#options;
+    return bootstrapAlone({
+      store: this.#store,
+      identity: this.#identity,
+      name,
+      initialCluster: { [name]: this.address },
+      log: (message) => logger.info({ node: name }, message),
+      stage: (map) => stageFirstEntry(this.#store.group(GROUP), map),
+    });
+  }
+
+  #raftOptions() {
+    const { timing, limits } = this.#options;
+    const ticks = (ms: number): number => Math.max(1, Math.round(ms / timing.tickMs));
+    return {
+      electionTicks: ticks(timing.electionTimeoutMs),
+      heartbeatTicks: ticks(timing.heartbeatMs),
+      crashHintTicks: Math.round(timing.crashHintMs / timing.tickMs),
+      maxAppendBytes: 1024 * 1024,
+      maxInflightMessages: 256,
+      maxInflightBytes: 16 * 1024 * 1024,
+      maxUncommittedBytes: limits.maxUncommittedBytes,
+      maxApplyBytes: 4 * 1024 * 1024,
+      maxCachedBytes: 16 * 1024 * 1024,
+      leaseReads: false,
+    };
+  }
+
+  /** Serves the node until it is closed, and tells peers where. Given before `join`, so that probes are answered while it waits. */
+  serve(server: Server): void {
+    this.#server = server;
+  }
+
+  // Peers.
+
+  #hello(): Hello {
+    const { log } = this.#store.group(GROUP);
+    return {
+      clusterId: this.#bootstrap.map?.clusterId ?? null,
+      id: this.#identity.id,
+      name: this.name,
+      peerId: this.#identity.peerId,
+      bootEpoch: this.#identity.bootEpoch,
+      address: this.#transport.address,
+      http: this.url ?? '',
+      pid: process.pid,
+      protocol: PROTOCOL_VERSION,
+      extra: { bootstrap: this.#bootstrap.facts(), lastIndex: { [GROUP]: log.lastIndex() } },
+    };
+  }
+
+  #admit(hello: Hello): Verdict {
+    const { map } = this.#bootstrap;
+    if (map === null) return judgeProtocol(hello) ?? this.#bootstrap.judge(hello);
+    const members = this.#joined?.replica.machine.members ?? [];
+    const verdict = judgeHello(
+      {
+        clusterId: map.clusterId,
+        members: members.length > 0 ? members : map.members,
+        remembered: (id) => this.#memory.get(id),
+      },
+      hello,
+    );
+    if (verdict.ok) this.#memory.noteEpoch(hello.id, hello.bootEpoch);
+    return verdict;
+  }
+
+  #frame(from: string, channel: Channel, frame: Uint8Array): void {
+    if (this.#bootstrap.frame(from, channel, frame)) return;
+    const joined = this.#joined;
+    // A peer that joined earlier may speak of the group before this node has opened it: it will say it again.
+    if (joined === null || this.#failure !== null) return;
+    const { replica, transfer } = joined;
+    switch (channel) {
+      case 'raft':
+        return replica.raftFrame(from, frame);
+      case 'snapshot':
+        return replica.snapshotFrame(from, frame);
+      case 'client':
+        if (frame[0] === FRAME.propose) return replica.proposeFrame(from, decodePropose(frame));
+        if (frame[0] === FRAME.proposeResult) return replica.resultFrame(from, decodeAnswers(frame));
+        if (transfer.frame(from, frame)) return;
+        throw new KvorumError('ERR_INVALID_ARGUMENT', `a client frame of unknown kind ${frame[0] ?? 'none'}`);
+      default:
+        throw new KvorumError('ERR_INVALID_ARGUMENT', `this version does not speak on the ${channel} channel`);
+    }
+  }
+
+  #peer(event: PeerEvent): void {
+    const { logger, name } = this.#options;
+    this.#bootstrap.peer(event);
+    if (event.type === 'refused') return this.#refused(event);
+    const { peer } = event;
+    this.#seen.set(peer.id, { address: peer.address, http: peer.hello.http, pid: peer.hello.pid });
+    const fields = { node: name, peer: peer.name, address: peer.address };
+    switch (event.type) {
+      case 'up':
+        logger.info(fields, 'peer is up');
+        return;
+      case 'down':
+        logger.warn(fields, 'the link to a peer closed');
+        this.#joined?.replica.peerDown(peer.id);
+        this.#joined?.transfer.peerDown(peer.id);
+        return;
+      case 'lost':
+        logger.warn(fields, 'the process of a peer is gone');
+        this.#joined?.replica.peerLost(peer.id);
+    }
+  }
+
+  /** A member that its peers do not take for itself (its disk is an old copy, or another has its name) must not go on. */
+  #refused(event: Extract<PeerEvent, { type: 'refused' }>): void {
+    const { logger, name } = this.#options;
+    logger.warn({ node: name, address: event.address, code: event.code, by: event.by }, event.message);
+    if (event.by !== 'them' || this.#joined === null) return;
+    if (event.code === 'ERR_MEMBER_REPLACED' || event.code === 'ERR_WRONG_CLUSTER') {
+      this.#loop.fail(new KvorumError(event.code, event.message));
+    }
+  }
+
+  #softStateChanged({ role, leader }: SoftState): void {
+    const { logger, name } = this.#options;
+    const members = this.#joined?.replica.machine.members ?? [];
+    logger.info(
+      { node: name, role, leader: members.find(({ id }) => id === leader)?.name ?? leader },
+      leader === null ? 'no leader is known' : 'a leader is known',
+    );
+  }
+
+  /** What members have acknowledged is remembered, so that an old copy of one's disk is known when it comes back. */
+  #noteIndexes(): void {
+    const { replica } = this.#joined as Joined;
+    if (this.#failure !== null) return;
+    if (replica.softState.role === 'leader') {
+      const { progress, commit: committed } = replica.core.status();
+      for (const { id, match } of progress) this.#memory.noteIndex(id, GROUP, Math.min(match, committed));
+    }
+    if (this.#memory.stage(this.#env.now())) {
+      this.#store.commit(false, (error) => {
+        if (error !== null) this.#loop.fail(error);
+      });
+    }
+  }
+
+  // Going down.
+
+  /** The loop has stopped by itself: nothing is acknowledged any more. */
+  #stopped(error: KvorumError): void {
+    this.#failure = error;
+    this.#options.logger.error({ node: this.name, code: error.code, err: error }, `the node has stopped: ${error.message}`);
+    this.#fail(error);
+  }
+
+  close({ drainTimeoutMs = DRAIN_TIMEOUT_MS }: { drainTimeoutMs?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(drainTimeoutMs);
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(drainTimeoutMs: number): Promise<void> {
+    const deadline = this.#env.now() + drainTimeoutMs;
+    const left = (): number => Math.max(0, deadline - this.#env.now());
+    const server = this.#server;
+    server?.stopAccepting();
+    const replica = this.#joined?.replica;
+    if (replica !== undefined && this.#failure === null) {
+      await this.#handOver(replica, left());
+      await this.#until(() => replica.idle || this.#failure !== null, left());
+    }
+    await server?.close({ drainTimeoutMs: left() });
+    this.#stopNoting?.();
+    this.#loop.stop(new KvorumError('ERR_CLOSED', 'the node is closed'));
+    // What is applied is flushed, so that the next start has nothing to apply again. The log has it all: failing here loses nothing.
+    if (replica !== undefined && this.#failure === null) await this.#flush();
+    await this.#transport.close();
+    await this.#store.close();
+  }
+
+  async #handOver(replica: Replica, timeoutMs: number): Promise<void> {
+    if (replica.softState.role !== 'leader' || replica.core.status().progress.length === 0) return;
+    try {
+      await this.#joined?.transfer.transfer(null, Math.min(timeoutMs, this.#options.timing.electionTimeoutMs));
+    } catch (error) {
+      // Nobody to hand over to, or too slow: the others elect one by themselves.
+      const { logger, name } = this.#options;
+      logger.warn({ node: name, err: error }, 'leadership was not handed over');
+    }
+  }
+
+  /** Waits for a condition, at most `timeoutMs`. */
+  #until(condition: () => boolean, timeoutMs: number): Promise<void> {
+    const { now } = this.#env;
+    const deadline = now() + timeoutMs;
+    return new Promise((resolve) => {
+      if (condition()) {
+        resolve();
+        return;
+      }
+      const stop = this.#env.every(DRAIN_LOOK_MS, () => {
+        if (!condition() && now() < deadline) return;
+        stop();
+        resolve();
+      });
+    });
+  }
+
+  async #flush(): Promise<void> {
+    const { state } = this.#store.group(GROUP);
+    while (state.stageFlush(CLOSE_FLUSH_BYTES) > 0) await commit(this.#store);
+  }
+}

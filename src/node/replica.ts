@@ -80,6 +80,8 @@ const FLUSH_AFTER_MS = 50;
 const SWEEP_EVERY_MS = 20;
 /** A forwarder that was told "not the leader" waits this long before it asks the same node again. */
 const FORWARD_PAUSE_MS = 20;
+/** A probe for having caught up is given up, and made again, after this long. */
+const PROBE_TIMEOUT_MS = 5000;
 
 export class Replica {
   readonly group: GroupId;
@@ -106,6 +108,10 @@ export class Replica {
   #lastSweep = 0;
   #pausedForwardTo: { leader: NodeId; until: number } | null = null;
   #unreachable = new Set<NodeId>();
+  #term: number;
+  /** A read was confirmed since this node last lost its leader or its state. */
+  #caughtUp = false;
+  #probing = false;
   #closed = false;
 
   /** Opens the group on what its store holds. The log must have been begun (see `beginLog`). */
@@ -136,6 +142,7 @@ export class Replica {
       log,
       initial,
     );
+    this.#term = initial.hardState.term;
     this.#encoder = new MessageEncoder(options.clusterId);
     this.#cluster = clusterIdBytes(options.clusterId);
     const { maxPending, maxUncommittedBytes } = options.limits;
@@ -187,6 +194,15 @@ export class Replica {
   /** True while the state of a received snapshot is being read in: the machine of before is of the past. */
   get loading(): boolean {
     return this.#loading;
+  }
+
+  get term(): number {
+    return this.#term;
+  }
+
+  /** Knows a leader, and has applied at least what was committed when it found it. */
+  get caughtUp(): boolean {
+    return this.#caughtUp;
   }
 
   get pendingProposals(): number {
@@ -317,7 +333,21 @@ export class Replica {
       this.#lastSweep = now;
       this.#proposals.sweep(now);
       this.#reads.sweep(now, this.#soft.leader !== null);
+      this.#probe(now);
     }
+  }
+
+  /** Catching up is proved by a read of our own: once it is confirmed and applied, this node is as new as the leader was. */
+  #probe(now: number): void {
+    if (this.#caughtUp || this.#probing || this.#loading || this.#soft.leader === null) return;
+    this.#probing = true;
+    this.#reads.add({
+      deadline: now + PROBE_TIMEOUT_MS,
+      done: (error) => {
+        this.#probing = false;
+        this.#caughtUp = error === null && this.#soft.leader !== null && !this.#loading;
+      },
+    });
   }
 
   /** One turn. May be called at any time; what it returns must be committed to the store at once. */
@@ -349,7 +379,10 @@ export class Replica {
     if (ready.softState !== null) this.#changeRole(ready.softState);
     if (ready.snapshot !== null) this.#install(ready.snapshot, work);
     if (ready.entries.length > 0) log.append(ready.entries);
-    if (ready.hardState !== null) log.setHardState(ready.hardState);
+    if (ready.hardState !== null) {
+      this.#term = ready.hardState.term;
+      log.setHardState(ready.hardState);
+    }
     if (ready.configurations !== null) log.setConfigurations(ready.configurations);
     // A commit index that moved alone is not worth a write: it goes with the next.
     if (ready.mustSync || ready.entries.length > 0 || ready.configurations !== null) work.staged = true;
@@ -371,6 +404,7 @@ export class Replica {
   #changeRole(next: SoftState): void {
     const before = this.#soft;
     this.#soft = next;
+    if (next.leader === null) this.#caughtUp = false;
     if (next.leader !== before.leader) {
       this.#reads.restartRound();
       this.#pausedForwardTo = null;
@@ -551,6 +585,7 @@ export class Replica {
     received.receiver.stageInstall(snapshot);
     this.#store.log.reset(snapshot.index, snapshot.term);
     this.#loading = true;
+    this.#caughtUp = false;
     this.#unflushedSince = null;
     this.#toApply = this.#toApply.filter((entry) => entry.index > snapshot.index);
     work.staged = true;

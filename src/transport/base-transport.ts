@@ -216,7 +216,8 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
   }
 
   protected refuse(direction: 'in' | 'out', address: string, code: string, by: 'us' | 'them', message: string): void {
-    this.#refusals.add(direction, address, code, by === 'us' ? message : `the peer refused this node: ${message}`);
+    const told = by === 'us' ? message : `the peer refused this node: ${message}`;
+    this.#refusals.add(direction, address, code, by, told);
   }
 
   protected onMalformed(remote: string, reason: unknown): void {

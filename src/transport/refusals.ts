@@ -12,7 +12,7 @@ export class Refusals {
   }
 
   /** `direction`: who dialled. What we tell a peer and what it tells us are remembered apart. */
-  add(direction: 'in' | 'out', address: string, code: string, message: string): void {
+  add(direction: 'in' | 'out', address: string, code: string, by: 'us' | 'them', message: string): void {
     this.count(code);
     const key = `${direction} ${address}`;
     const reason = `${code} ${message}`;
@@ -23,7 +23,7 @@ export class Refusals {
       const oldest = this.#last.keys().next().value;
       if (oldest !== undefined) this.#last.delete(oldest);
     }
-    this.#report({ type: 'refused', address, code, message });
+    this.#report({ type: 'refused', address, code, message, by });
   }
 
   count(code: string): void {

@@ -50,7 +50,14 @@ export type PeerEvent =
   /** The one re-dial right after `down` was refused by the operating system of the peer: its process is gone (decision 10). */
   | { readonly type: 'lost'; readonly peer: Peer }
   /** Admission failed, ours or theirs. Given once for each address and reason, until it changes. */
-  | { readonly type: 'refused'; readonly address: string; readonly code: string; readonly message: string };
+  | {
+      readonly type: 'refused';
+      readonly address: string;
+      readonly code: string;
+      readonly message: string;
+      /** Who refused whom: we the peer, or it (`them`) this node. */
+      readonly by: 'us' | 'them';
+    };
 
 export type Verdict = { readonly ok: true } | { readonly ok: false; readonly code: string; readonly message: string };
 
