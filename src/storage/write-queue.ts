@@ -109,7 +109,7 @@ export class WriteQueue {
 
   /** Background work has something to stage. */
   wake(): void {
-    if (this.#refusal() === null && !this.busy && this.#background?.stageSome() === true) this.#want(false);
+    if (this.#refusal() === null && !this.busy) this.#stageBackground();
   }
 
   /** A read failed in a way that makes the data below untrustworthy: nothing more is written. */
@@ -195,6 +195,12 @@ export class WriteQueue {
     });
   }
 
+  /** Adds background work to what waits, or makes a batch of it; never a batch of what others staged and did not commit yet. */
+  #stageBackground(): void {
+    if (this.#batch !== null && !this.#wanted) return;
+    if (this.#background?.stageSome() === true) this.#want(false);
+  }
+
   #finish(callbacks: CommitCallback[], error: Error | null): void {
     this.#inFlight = false;
     let orphans: CommitCallback[] = [];
@@ -203,9 +209,9 @@ export class WriteQueue {
       this.#waiting = [];
       this.#wanted = false;
     } else {
-      if (!this.#closing && this.#background?.stageSome() === true) this.#wanted = true;
+      if (!this.#closing) this.#stageBackground();
       // The disk works on the next batch while the callbacks of this one run.
-      if (this.#wanted) this.#start();
+      if (this.#wanted && !this.#inFlight) this.#start();
     }
     if (!this.#inFlight && this.#whenIdle !== null) this.#whenIdle();
     for (const callback of callbacks) callback(error);
