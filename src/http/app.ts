@@ -20,7 +20,7 @@ import { docsPageOf } from './docs-page.ts';
 import { Exchange } from './exchange.ts';
 import { KEY_PREFIX } from './key-path.ts';
 import { openApiOf } from './openapi.ts';
-import { MAX_HEADER_BYTES } from './options.ts';
+import { maxHeaderBytes } from './options.ts';
 import type { ServeOptions } from './options.ts';
 import type { Route } from './route.ts';
 import { ROUTES } from './routes.ts';
@@ -56,7 +56,7 @@ export function createApp(node: KvorumNode, options: ServeOptions): { app: Fasti
     keepAliveTimeout: options.keepAliveTimeoutMs ?? 72_000,
     requestTimeout: options.requestTimeoutMs ?? 30_000,
     http: {
-      maxHeaderSize: MAX_HEADER_BYTES,
+      maxHeaderSize: maxHeaderBytes(node.limits),
       headersTimeout: Math.min(options.headersTimeoutMs ?? 10_000, options.requestTimeoutMs ?? 30_000),
       connectionsCheckingInterval: options.timeoutCheckMs ?? 1000,
       // Checked by the exchange, which answers with a problem.

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 
 import { KvorumError } from '../errors.ts';
 import { connectionOf } from './connection.ts';
-import { MAX_HEADER_BYTES } from './options.ts';
+import { maxHeaderBytes } from './options.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import type { Service } from './service.ts';
 
@@ -26,7 +26,7 @@ export function answerClientError(service: Service, thrown: NodeJS.ErrnoExceptio
     socket.destroy();
     return;
   }
-  const { error, status } = describe(thrown);
+  const { error, status } = describe(service, thrown);
   const { last, reading } = connection;
   if (reading !== null && !reading.arrived) {
     // The request began well: its own exchange answers, in its turn, and closes, as there is no place to go on from.
@@ -39,7 +39,7 @@ export function answerClientError(service: Service, thrown: NodeJS.ErrnoExceptio
   else last.once('finish', say);
 }
 
-function describe(thrown: NodeJS.ErrnoException): { error: KvorumError; status: number } {
+function describe(service: Service, thrown: NodeJS.ErrnoException): { error: KvorumError; status: number } {
   const options = { cause: thrown };
   switch (thrown.code) {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
@@ -48,9 +48,9 @@ function describe(thrown: NodeJS.ErrnoException): { error: KvorumError; status: 
         status: 408,
       };
     case 'HPE_HEADER_OVERFLOW': {
-      const details = { limit: MAX_HEADER_BYTES };
-      const message = `the request's line and headers are larger than ${MAX_HEADER_BYTES} bytes`;
-      return { error: new KvorumError('ERR_TOO_LARGE', message, { ...options, details }), status: 431 };
+      const limit = maxHeaderBytes(service.node.limits);
+      const message = `the request's line and headers are larger than ${limit} bytes`;
+      return { error: new KvorumError('ERR_TOO_LARGE', message, { ...options, details: { limit } }), status: 431 };
     }
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return { error: new KvorumError('ERR_TOO_LARGE', 'the chunk extensions are too large', options), status: 413 };

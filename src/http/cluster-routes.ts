@@ -49,7 +49,7 @@ export const CLUSTER_ROUTES: readonly Route[] = [
     query: QUERY,
     body: { type: 'application/json', schema: 'TransferRequest', description: 'May be {}' },
     answers: { 200: { description: 'Done', content: [{ type: 'application/json', schema: 'TransferAnswer' }] } },
-    errors: ['ERR_REQUEST_TIMEOUT', 'ERR_TOO_LARGE', 'ERR_UNSUPPORTED_MEDIA_TYPE'],
+    errors: ['ERR_NOT_FOUND', 'ERR_REQUEST_TIMEOUT', 'ERR_TOO_LARGE', 'ERR_UNSUPPORTED_MEDIA_TYPE'],
     open: false,
     always: false,
     mutating: true,

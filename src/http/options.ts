@@ -1,5 +1,5 @@
 /** How the HTTP API is served. */
-import type { HttpOptions, Logger } from '../node/types.ts';
+import type { HttpOptions, Limits, Logger } from '../node/types.ts';
 
 export interface ServeOptions extends HttpOptions {
   /** Silent unless given. */
@@ -20,8 +20,10 @@ export interface ServeOptions extends HttpOptions {
   readonly keepAliveTimeoutMs?: number;
 }
 
-/** Bytes of a request's line and headers: a key of 4 KiB percent-encoded is 12 KiB of path. */
-export const MAX_HEADER_BYTES = 32 * 1024;
+/** Bytes of a request's line and headers: a key of 4 KiB percent-encoded is 12 KiB of path, and 16 KiB are for the rest. */
+export function maxHeaderBytes({ maxKeyBytes }: Limits): number {
+  return Math.max(32 * 1024, 3 * maxKeyBytes + 16 * 1024);
+}
 
 /** Bytes of a JSON body. The largest one of today names a member. */
 export const MAX_JSON_BYTES = 64 * 1024;

@@ -28,7 +28,7 @@ const NOTHING = Object.freeze({});
 
 /** Parses what stands behind the `?`. Throws ERR_INVALID_ARGUMENT with `details.option`. */
 export function parseQuery<S extends QuerySpec>(raw: string, spec: S): QueryOf<S> {
-  if (raw === '') return NOTHING as QueryOf<S>;
+  if (raw === '') return NOTHING;
   const options: Record<string, unknown> = {};
   let start = 0;
   while (start <= raw.length) {

@@ -28,8 +28,8 @@ export interface Served {
   readonly node: FakeNode;
   readonly server: HttpServer;
   readonly port: number;
-  send(target: string, sent?: Sent): Promise<Answer>;
-  put(target: string, body?: string | Uint8Array, headers?: http.OutgoingHttpHeaders): Promise<Answer>;
+  readonly send: (target: string, sent?: Sent) => Promise<Answer>;
+  readonly put: (target: string, body?: string | Uint8Array, headers?: http.OutgoingHttpHeaders) => Promise<Answer>;
 }
 
 /** A server over a fake node, gone when the test is. */

@@ -1,0 +1,173 @@
+/** Routes, the OpenAPI document, docs/http-api.md and docs/errors.md tell the same. */
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+
+import { describe, expect, test } from 'vitest';
+
+import { ERRORS } from '../../src/errors.ts';
+import type { ErrorCode } from '../../src/errors.ts';
+import { API_VERSION, buildApp } from '../../src/http/app.ts';
+import { openApiOf } from '../../src/http/openapi.ts';
+import type { OpenApiDocument } from '../../src/http/openapi.ts';
+import { ROUTES } from '../../src/http/routes.ts';
+import { FakeNode } from './fake-node.ts';
+import { serve } from './wire.ts';
+
+const read = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
+const guide = read('http-api.md');
+const errorGuide = read('errors.md');
+const document = openApiOf(ROUTES, API_VERSION);
+
+const calls = ROUTES.map(({ method, path }) => `${method} ${path}`).sort();
+
+/** Rows of a markdown table whose first two cells are code or plain words. */
+function rows(markdown: string, pattern: RegExp): string[][] {
+  return [...markdown.matchAll(pattern)].map((match) => match.slice(1));
+}
+
+test('every route is in the application', async () => {
+  const app = buildApp(new FakeNode());
+  await app.ready();
+  for (const { method, path } of ROUTES) {
+    expect(app.hasRoute({ method, url: path.replace('{key}', ':key') })).toBe(true);
+  }
+  const count = app.printRoutes({ commonPrefix: false }).matchAll(/\(([A-Z, ]+)\)/gu);
+  expect([...count].flatMap(([, methods]) => methods!.split(', '))).toHaveLength(ROUTES.length);
+  await app.close();
+});
+
+test('every route is in the OpenAPI document, and nothing else', () => {
+  const described = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+  );
+  expect(described.sort()).toEqual(calls);
+  const ids = ROUTES.map(({ operationId }) => operationId);
+  expect(new Set(ids).size).toBe(ids.length);
+});
+
+test('every route is in the table of docs/http-api.md, and nothing else', () => {
+  const table = rows(guide, /^\| `([A-Z]+)` \| `(\/[^`]*)` \|/gmu).map(([method, path]) => `${method} ${path}`);
+  expect(table.sort()).toEqual(calls);
+});
+
+describe.each(ROUTES.filter(({ method }) => method !== 'HEAD'))('$method $path', (route) => {
+  const section = guide.split(/^(?=##)/mu).find((part) => part.startsWith(`### \`${route.method} ${route.path}\``));
+
+  test('has a section that tells of every option', () => {
+    expect(section).toBeDefined();
+    for (const name of Object.keys(route.query)) expect(section).toContain(`\`${name}\``);
+  });
+
+  test('has no option in that section that it does not take', () => {
+    const told = rows(section!, /^\| ((?:`\w+`(?:, )?)+) \|/gmu).flatMap(([cell]) => cell!.match(/\w+/gu)!);
+    const metrics = told.filter((name) => name.startsWith('kvorum_'));
+    expect(told.filter((name) => !metrics.includes(name) && !Object.hasOwn(route.query, name))).toEqual([]);
+  });
+});
+
+test('every error code is in docs/errors.md with its status, and nothing else', () => {
+  const table = rows(errorGuide, /^\| `(ERR_[A-Z_]+)` *\| (\d+) *\| [^|]{10,} \| [^|]{10,} \|$/gmu);
+  expect(table.map((cells) => cells.join(' ')).sort()).toEqual(
+    Object.entries(ERRORS)
+      .map(([code, { status }]) => `${code} ${status}`)
+      .sort(),
+  );
+});
+
+test('every code that is spoken of exists', () => {
+  for (const text of [guide, errorGuide, JSON.stringify(document)]) {
+    for (const [code] of text.matchAll(/ERR_[A-Z_]+/gu)) expect(Object.keys(ERRORS)).toContain(code);
+  }
+});
+
+test('the OpenAPI document holds together', () => {
+  const text = JSON.stringify(document);
+  for (const [, name] of text.matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/gu)) {
+    expect(Object.keys(document.components.schemas)).toContain(name);
+  }
+  for (const [path, methods] of Object.entries(document.paths)) {
+    for (const operation of Object.values(methods)) {
+      const names = operation.parameters.map(({ in: where, name }) => `${where} ${name}`);
+      expect(new Set(names).size).toBe(names.length);
+      expect(names.includes('path key')).toBe(path.includes('{key}'));
+      expect(operation.responses['200']).toBeDefined();
+    }
+  }
+});
+
+/** What every answer in this test has to be: told of by the document, with its media type and the common headers. */
+function expectDescribed(spec: OpenApiDocument, path: string, method: string, status: number, type: string): void {
+  const response = spec.paths[path]?.[method.toLowerCase()]?.responses[status];
+  expect(response, `${method} ${path} ${status}`).toBeDefined();
+  if (status === 304 || method === 'HEAD') return;
+  const types = Object.keys(response!.content ?? {});
+  expect(types.includes('*/*') || types.includes(type.split(';')[0]!), `${type} in ${types.join()}`).toBe(true);
+}
+
+test.each([
+  ['/v1/kv/{key}', 'GET', '/v1/kv/a', {}, 200],
+  ['/v1/kv/{key}', 'GET', '/v1/kv/a', { accept: 'application/vnd.kvorum.entry+json' }, 200],
+  ['/v1/kv/{key}', 'GET', '/v1/kv/a', { 'if-none-match': '"1"' }, 304],
+  ['/v1/kv/{key}', 'GET', '/v1/kv/b', {}, 404],
+  ['/v1/kv/{key}', 'GET', '/v1/kv/a?x', {}, 400],
+  ['/v1/kv/{key}', 'HEAD', '/v1/kv/a', {}, 200],
+  ['/v1/kv/{key}', 'PUT', '/v1/kv/a', {}, 200],
+  ['/v1/kv/{key}', 'PUT', '/v1/kv/a', { 'if-match': '"9"' }, 412],
+  ['/v1/kv/{key}', 'PUT', '/v1/kv/a', { 'content-encoding': 'br' }, 415],
+  ['/v1/kv/{key}', 'PUT', '/v1/kv/a?lease=1', {}, 410],
+  ['/v1/kv/{key}', 'DELETE', '/v1/kv/a', {}, 200],
+  ['/v1/kv', 'GET', '/v1/kv', {}, 200],
+  ['/v1/kv', 'DELETE', '/v1/kv?prefix=a', {}, 200],
+  ['/v1/cluster', 'GET', '/v1/cluster', {}, 200],
+  ['/v1/cluster/transfer-leadership', 'POST', '/v1/cluster/transfer-leadership', {}, 415],
+  ['/livez', 'GET', '/livez', {}, 200],
+  ['/readyz', 'GET', '/readyz', {}, 200],
+  ['/metrics', 'GET', '/metrics', {}, 200],
+  ['/openapi.json', 'GET', '/openapi.json', {}, 200],
+  ['/docs', 'GET', '/docs', {}, 200],
+] as const)('%s is answered as described: %s %s %j → %d', async (path, method, target, headers, status) => {
+  const { put, send } = await serve();
+  await put('/v1/kv/a', 'x');
+  const answer = await send(target, { method, headers, ...(method === 'PUT' && { body: 'y' }) });
+  expect(answer.status).toBe(status);
+  expectDescribed(document, path, method, status, answer.headers['content-type'] ?? '');
+  for (const name of ['x-group', 'x-revision', 'x-raft-term', 'x-served-by', 'x-request-id']) {
+    expect(answer.headers[name]).toBeDefined();
+  }
+});
+
+test('every error that the document tells of has the status of its code', () => {
+  for (const methods of Object.values(document.paths)) {
+    for (const { responses } of Object.values(methods)) {
+      for (const [status, { description }] of Object.entries(responses)) {
+        for (const [code] of description.matchAll(/ERR_[A-Z_]+/gu)) {
+          expect(ERRORS[code as ErrorCode].status).toBe(Number(status));
+        }
+      }
+    }
+  }
+});
+
+describe('the examples of docs/http-api.md', async () => {
+  const run = promisify(execFile);
+  const curl = await run('curl', ['--version']).then(
+    () => true,
+    () => false,
+  );
+  if (!curl) console.warn('there is no curl here: the examples of docs/http-api.md are not run');
+
+  test.runIf(curl)('give what they say, in their order', async () => {
+    const { server } = await serve();
+    const blocks = [...guide.matchAll(/^```console\n(.*?)^```$/gmsu)].map(([, block]) => block!);
+    const examples = blocks.flatMap((block) => block.split(/^\$ /mu).slice(1));
+    expect(examples.length).toBeGreaterThan(10);
+    for (const example of examples) {
+      const [command, ...output] = example.split('\n');
+      const local = command!.replaceAll('http://127.0.0.1:7101', server.url).replace(/^curl /u, 'curl -s ');
+      const { stdout } = await run('sh', ['-c', local]);
+      const shown = stdout.replaceAll('\r', '').replace(/^Date: .*$/mu, 'Date: Thu, 01 Jan 1970 00:00:00 GMT');
+      expect(shown.trim(), command).toBe(output.join('\n').trim());
+    }
+  });
+});
