@@ -3,10 +3,11 @@
  * the process that has it open (for messages; LevelDB's own lock decides).
  *
  *     <directory>/kvorum.json    {"kvorum": "data", "format": 1, "state": "new" | "ready"}
- *     <directory>/kvorum.pid     {"pid": 4242, "started": "…"}
+ *     <directory>/kvorum.pid     {"pid": 4242, "started": "…", "inode": "…"}
  *     <directory>/db/            LevelDB
  */
-import { mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { randomInt } from 'node:crypto';
+import { mkdir, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { KvorumError } from '../errors.ts';
 import { corrupt } from './record.ts';
@@ -79,7 +80,7 @@ export class DataDirectory {
 
   /** The database is open: from now on its absence is damage. */
   async opened(): Promise<void> {
-    await usable(this.path, () => writePid(this.path));
+    await usable(this.path, () => writePid(this.path, this.databasePath));
     if (this.#marker.state === 'ready') return;
     const marker = { format: DATA_FORMAT, state: 'ready' };
     await usable(this.path, () => writeMarker(this.path, marker));
@@ -98,8 +99,10 @@ export class DataDirectory {
     } catch {
       return null; // never opened, or closed properly
     }
-    const { pid, started } = parseObject(text) ?? {};
+    const { pid, started, inode } = parseObject(text) ?? {};
     if (typeof pid !== 'number' || !isAlive(pid)) return null;
+    // A copy of a directory in use is not in use.
+    if (inode !== (await inodeOf(this.databasePath))) return null;
     // The number may have gone to another process since.
     return typeof started === 'string' && started !== (await startTime(pid)) ? null : pid;
   }
@@ -136,7 +139,8 @@ function parseObject(text: string): Record<string, unknown> | null {
 
 /** Whole or not at all: written aside, synced, renamed, and the rename synced too. */
 async function writeMarker(path: string, { format, state }: Marker): Promise<void> {
-  const aside = join(path, `${MARKER}.tmp`);
+  // Several processes may try to make the same directory.
+  const aside = join(path, `${MARKER}.${process.pid}-${randomInt(2 ** 32)}`);
   const file = await open(aside, 'w');
   try {
     await file.writeFile(`${JSON.stringify({ kvorum: 'data', format, state })}\n`);
@@ -158,14 +162,19 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-async function writePid(path: string): Promise<void> {
+async function writePid(path: string, databasePath: string): Promise<void> {
   const started = await startTime(process.pid);
+  const inode = await inodeOf(databasePath);
   const file = await open(join(path, PID_FILE), 'w');
   try {
-    await file.writeFile(`${JSON.stringify({ pid: process.pid, ...(started === null ? {} : { started }) })}\n`);
+    await file.writeFile(`${JSON.stringify({ pid: process.pid, started, inode })}\n`);
   } finally {
     await file.close();
   }
+}
+
+async function inodeOf(path: string): Promise<string> {
+  return String((await stat(path, { bigint: true })).ino);
 }
 
 function isAlive(pid: number): boolean {

@@ -134,6 +134,11 @@ export class MemoryDisk {
     this.#tree.set(byteString(key), [record[0], change(record[1].slice())]);
   }
 
+  /** A record that got lost. For tests. */
+  remove(key: Uint8Array): void {
+    this.#tree.delete(byteString(key));
+  }
+
   #start(write: Write): void {
     if (this.#dead) return;
     this.#flying.push(write);
