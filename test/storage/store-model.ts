@@ -1,5 +1,6 @@
 /** The obvious twin of one group's log and state: arrays and maps, copied whole at every commit. */
-import { expect } from 'vitest';
+import assert from 'node:assert/strict';
+import { isDeepStrictEqual } from 'node:util';
 import type { Entry } from '../../src/raft/types.ts';
 import type { GroupStore, Store } from '../../src/storage/types.ts';
 import { commit, text } from './harness.ts';
@@ -121,15 +122,22 @@ export class Twin {
   check(): void {
     const { log, state } = this.#group;
     const { compactedIndex, compactedTerm, log: entries, hardState } = this.#now;
-    expect([log.firstIndex(), log.lastIndex()]).toEqual([compactedIndex + 1, this.#last]);
-    expect(log.term(compactedIndex)).toBe(compactedTerm);
-    expect(log.term(compactedIndex - 1)).toBeUndefined();
-    expect(log.term(this.#last + 1)).toBeUndefined();
+    assert.deepEqual([log.firstIndex(), log.lastIndex()], [compactedIndex + 1, this.#last]);
+    assert.equal(log.term(compactedIndex), compactedTerm);
+    assert.equal(log.term(compactedIndex - 1), undefined);
+    assert.equal(log.term(this.#last + 1), undefined);
     const found = log.entries(compactedIndex + 1, this.#last + 1, Infinity);
-    expect(found.map(({ term, data }) => ({ term, data: text(data) }))).toEqual(entries);
-    expect(found.map(({ index }) => log.term(index))).toEqual(entries.map(({ term }) => term));
-    expect(log.hardState).toEqual(hardState);
-    for (let key = 0; key < 20; key++) expect(text(state.get(Buffer.from(`k${key}`)))).toBe(this.#state.get(`k${key}`));
+    assert.deepEqual(
+      found.map(({ term, data }) => ({ term, data: text(data) })),
+      entries,
+    );
+    assert.deepEqual(
+      found.map(({ index }) => log.term(index)),
+      entries.map(({ term }) => term),
+    );
+    assert.deepEqual(log.hardState, hardState);
+    for (let key = 0; key < 20; key++)
+      assert.equal(text(state.get(Buffer.from(`k${key}`))), this.#state.get(`k${key}`));
   }
 
   /** After a restart: what is there is one of the possible pictures, and its state is that of its position. */
@@ -143,10 +151,14 @@ export class Twin {
       hardState: log.hardState,
       flushed: state.flushed.index,
     };
-    expect(how === 'power' ? this.#possible : this.#possible.slice(-1)).toContainEqual(found);
+    const possible = how === 'power' ? this.#possible : this.#possible.slice(-1);
+    assert.ok(
+      possible.some((picture) => isDeepStrictEqual(picture, found)),
+      `${JSON.stringify(found)} is none of ${JSON.stringify(possible)}`,
+    );
     const records = new Map<string, string>();
     await state.scan(({ key, value }) => records.set(text(key) as string, text(value) as string));
-    expect(records).toEqual(this.#states.get(found.flushed));
+    assert.deepEqual(records, this.#states.get(found.flushed));
     this.#now = found;
     this.#possible = [found];
     this.#state = records;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { MemoryDisk, openMemoryStore } from '../../src/storage/memory-store.ts';
-import type { MemoryStore } from '../../src/storage/memory-store.ts';
+import { openMemoryStore } from '../../src/storage/memory-store.ts';
+import type { MemoryDisk, MemoryStore } from '../../src/storage/memory-store.ts';
 import { indexKey, stateKey } from '../../src/storage/keys.ts';
 import { applyTo, bytes, commit, entries, entry, text } from './harness.ts';
 
@@ -139,7 +139,7 @@ describe('damage found when reading', () => {
       await store.close();
       return store.disk;
     };
-    const flip = (value: Uint8Array): Uint8Array => value.with(-1, (value.at(-1) as number) ^ 1);
+    const flip = (value: Uint8Array): Uint8Array => value.with(value.length - 1, (value.at(-1) as number) ^ 1);
     const damaged = { code: 'ERR_CORRUPT', message: expect.stringContaining('replace the member') as string };
 
     let disk = await make();
