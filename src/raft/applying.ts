@@ -40,7 +40,9 @@ export class Applying {
   handOut(entries: readonly Entry[]): void {
     let bytes = 0;
     for (const entry of entries) {
-      invariant(entry.index === this.#handedOut + 1, `Entry ${entry.index} to apply after ${this.#handedOut}`);
+      if (entry.index !== this.#handedOut + 1) {
+        invariant(false, `Entry ${entry.index} to apply after ${this.#handedOut}`);
+      }
       this.#handedOut = entry.index;
       bytes += entry.data.length;
     }
@@ -49,7 +51,7 @@ export class Applying {
   }
 
   done(index: number): void {
-    invariant(index <= this.#handedOut, `Applied up to ${index}, but only ${this.#handedOut} was handed out`);
+    if (index > this.#handedOut) invariant(false, `Applied up to ${index}, handed out ${this.#handedOut}`);
     if (index <= this.#applied) return;
     this.#applied = index;
     let done = 0;

@@ -2,7 +2,6 @@
  * Elections: pre-vote (thesis §9.6), vote (Raft §5.2, §5.4.1), and those at a leader's wish (thesis §3.10).
  */
 import { invariant } from '../errors.ts';
-import { isVoter } from './configuration.ts';
 import { becomeLeader } from './leader.ts';
 import { voteResult } from './quorum.ts';
 import type { RaftState } from './state.ts';
@@ -148,6 +147,8 @@ export function onVoteRequest(state: RaftState, request: VoteRequest): void {
   if (preVote) {
     // Granted in the term asked for: in its own, older one the sender would take this for an answer to something else.
     const { term } = request;
+    // The sender campaigns next, perhaps on the same hint: this node's own pre-vote would only get in its way.
+    if (state.crashHintIn !== null) state.crashHintIn = Math.max(state.crashHintIn, options.crashHintTicks);
     state.send({ type: 'VoteResponse', group, from: id, to, term, preVote, granted: true });
     return;
   }
@@ -156,6 +157,7 @@ export function onVoteRequest(state: RaftState, request: VoteRequest): void {
   state.vote = to;
   // Granting, and only granting, gives the candidate time (§5.2).
   state.resetElectionTimer();
+  state.crashHintIn = null;
   state.sendAfterPersist({
     type: 'VoteResponse',
     group,
@@ -185,8 +187,7 @@ export function onVoteResponse(state: RaftState, response: VoteResponse): void {
 /** The leader wants this node to take over: no pre-vote, and voters are told not to refuse because they hear a leader. */
 export function onTimeoutNow(state: RaftState, message: TimeoutNow): void {
   invariant(message.term === state.term, 'TimeoutNow of another term');
-  if (state.role === 'leader' || !state.promotable || !isVoter(state.configuration, state.id)) return;
-  if (state.diskStalled) return;
+  if (state.role === 'leader' || !state.promotable || state.diskStalled) return;
   // The leader has given up its lease for this: the promise not to vote is returned.
   state.ticksSinceLeader = Infinity;
   startElection(state, true);

@@ -8,10 +8,9 @@ import type { Append, Heartbeat, InstallSnapshot, NodeId, ReadIndexResponse, Sna
 export function onAppend(state: RaftState, message: Append): void {
   const { prevIndex, prevTerm, entries } = message;
   state.heardLeader(message.from);
-  invariant(
-    entries.length === 0 || entries[0]!.index === prevIndex + 1,
-    `An Append after ${prevIndex} starts with entry ${entries[0]?.index}`,
-  );
+  if (entries.length > 0 && entries[0]!.index !== prevIndex + 1) {
+    invariant(false, `An Append after ${prevIndex} starts with entry ${entries[0]!.index}`);
+  }
   const lastNew = prevIndex + entries.length;
   // Everything up to the commit index matches without a look (log matching and leader completeness, §5.3 and §5.4).
   const known = Math.max(0, state.commit - prevIndex);
@@ -19,9 +18,13 @@ export function onAppend(state: RaftState, message: Append): void {
     accept(state, message.from, state.commit);
     return;
   }
-  if (known === 0 && !state.log.matches(prevIndex, prevTerm)) {
-    reject(state, message);
-    return;
+  if (known === 0) {
+    if (!state.log.matches(prevIndex, prevTerm)) {
+      reject(state, message);
+      return;
+    }
+  } else if (!state.log.matches(state.commit, entries[known - 1]!.term)) {
+    invariant(false, `The committed entry ${state.commit} is another one at the leader of term ${message.term}`);
   }
   let offset = known;
   if (prevIndex < state.log.lastIndex) {
@@ -32,10 +35,9 @@ export function onAppend(state: RaftState, message: Append): void {
   }
   if (offset < entries.length) {
     state.append(entries, offset);
-    invariant(
-      state.log.lastTerm <= message.term,
-      `An entry of term ${state.log.lastTerm} came in term ${message.term}`,
-    );
+    if (state.log.lastTerm > message.term) {
+      invariant(false, `An entry of term ${state.log.lastTerm} came in term ${message.term}`);
+    }
   }
   state.commitTo(Math.min(message.commit, lastNew));
   accept(state, message.from, lastNew);

@@ -32,7 +32,7 @@ export function becomeLeader(state: RaftState): void {
 /** Raft §5.3, §5.4.2: what a quorum has on disk is committed, if it is of this term; and with it all before it. */
 export function advanceCommit(state: RaftState, leadership: Leadership): void {
   const index = quorumIndex(state.configuration, leadership.matchOf);
-  if (index <= state.commit || state.log.term(index) !== state.term) return;
+  if (index <= state.commit || index < leadership.firstIndex) return;
   state.commitTo(index);
   leadership.uncommitted.committed(index);
   leadership.committedInTerm = true;
@@ -122,7 +122,8 @@ export function confirmRounds(state: RaftState, leadership: Leadership): void {
 /**
  * How long after a round was *sent* no other leader can be: who answered it refuses to vote for `electionTicks` of its own
  * ticks from then on. Assumes that no node's ticks come faster than `tickMs` by more than a tenth, save for two ticks of
- * jitter, and that no monotonic clock is slower than another by more than that tenth.
+ * jitter, and that no monotonic clock is slower than another by more than that tenth, nor stops, as it may in a virtual
+ * machine that is suspended.
  */
 function leaseMs(state: RaftState): number {
   const { electionTicks, tickMs } = state.options;
@@ -167,7 +168,9 @@ export function onReadIndexRequest(state: RaftState, request: ReadIndexRequest):
 export function onHeartbeatResponse(state: RaftState, leadership: Leadership, response: HeartbeatResponse): void {
   const progress = leadership.progress.get(response.from);
   if (progress === undefined) return;
-  invariant(response.round <= state.round, `Node ${response.from} answered round ${response.round} before it was sent`);
+  if (response.round > state.round) {
+    invariant(false, `Node ${response.from} answered round ${response.round} before it was sent`);
+  }
   progress.heardTick = state.ticks;
   // Something seems lost if an Append has waited for as long as heartbeats take to come again. (Rounds for reads come faster,
   // and an Append on its way to a disk is not lost.)

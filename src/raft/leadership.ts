@@ -72,6 +72,8 @@ export class Leadership {
   readonly reads = new LeaderReads();
   readonly uncommitted: UncommittedBytes;
   readonly electedTick: number;
+  /** Index of the no-op: the first entry of this term. */
+  readonly firstIndex: number;
   /** An entry of this term is committed: reads may be served and the commit index is current (§6.4, step 1). */
   committedInTerm = false;
   heartbeatElapsed = 0;
@@ -93,6 +95,7 @@ export class Leadership {
     this.matchOf = (id) => (id === options.id ? log.persisted : (this.progress.get(id)?.match ?? 0));
     this.uncommitted = new UncommittedBytes(options.maxUncommittedBytes);
     this.electedTick = tick;
+    this.firstIndex = log.lastIndex + 1;
     for (const id of members(configuration)) {
       if (id === options.id) continue;
       this.progress.set(id, new Progress(id, log.lastIndex + 1, options.maxInflightMessages, options.maxInflightBytes));

@@ -6,6 +6,8 @@
  * indexes before the tail, which are persisted and not cut off: it does not matter whether the reader shows a write when
  * it is staged or when it is synced.
  *
+ * Messages of assertions are built only when they fail, here and wherever code runs for every entry or message.
+ *
  * Four positions, in order: `firstIndex` ≤ … ≤ `persisted` < `unstable` ≤ `lastIndex` + 1. Entries from `unstable` on have
  * not been handed to a Ready; those between `persisted` and `unstable` are on their way to the disk.
  */
@@ -109,8 +111,8 @@ export class RaftLog {
     let term = this.#lastTerm;
     for (let i = offset; i < entries.length; i++) {
       const entry = entries[i]!;
-      invariant(entry.index === index + 1, `Append of entry ${entry.index} after ${index}`);
-      invariant(entry.term >= term, `Append of term ${entry.term} at ${entry.index} after term ${term}`);
+      if (entry.index !== index + 1) invariant(false, `Append of entry ${entry.index} after ${index}`);
+      if (entry.term < term) invariant(false, `Append of term ${entry.term} at ${entry.index} after term ${term}`);
       this.#tail.push(entry);
       index++;
       term = entry.term;
@@ -169,7 +171,7 @@ export class RaftLog {
   /** The disk has everything up to `index`, as far as it was not cut off since (see writes.ts). */
   persistTo(index: number): void {
     if (index <= this.#persisted) return;
-    invariant(index < this.#unstable, `Persisted up to ${index}, but only ${this.#unstable - 1} was handed out`);
+    if (index >= this.#unstable) invariant(false, `Persisted up to ${index}, handed out ${this.#unstable - 1}`);
     for (let i = Math.max(this.#persisted + 1, this.#tailFirst); i <= index; i++) {
       this.#cachedBytes += cost(this.#at(i));
     }
@@ -213,10 +215,14 @@ export class RaftLog {
    * and memory. Empty only when the disk no longer has `from`.
    */
   slice(from: number, to: number, maxBytes: number): readonly Entry[] {
-    invariant(from >= this.#firstIndex && to <= this.#lastIndex + 1 && from < to, `No slice [${from}, ${to})`);
+    if (from < this.#firstIndex || to > this.#lastIndex + 1 || from >= to) {
+      invariant(false, `No slice [${from}, ${to}) of a log [${this.#firstIndex}, ${this.#lastIndex}]`);
+    }
     if (from < this.#tailFirst) {
       const stored = this.#reader.entries(from, Math.min(to, this.#tailFirst), maxBytes);
-      invariant(stored.length === 0 || stored[0]!.index === from, `The stored log answered ${from} with another entry`);
+      if (stored.length > 0 && stored[0]!.index !== from) {
+        invariant(false, `The stored log answered ${from} with entry ${stored[0]!.index}`);
+      }
       return stored;
     }
     const start = this.#head + from - this.#tailFirst;

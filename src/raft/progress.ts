@@ -145,7 +145,7 @@ export class Progress {
       this.awaitingTick = tick;
       return;
     }
-    invariant(this.state === 'replicate', `An Append was sent in state ${this.state}`);
+    invariant(this.state === 'replicate', 'An Append was sent while a snapshot is');
     if (count === 0) return;
     if (this.inflights.count === 0) this.awaitingTick = tick;
     this.next = lastIndex + 1;

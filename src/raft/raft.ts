@@ -97,7 +97,7 @@ class Raft implements RaftCore {
 
   step(message: Message): void {
     const state = this.#state;
-    invariant(message.group === state.options.group, `A message of group ${message.group} came to the wrong core`);
+    invariant(message.group === state.options.group, 'A message came to the core of another group');
     // To the id that was here before this node was wiped, or an echo: not meant for this node.
     if (message.to !== state.id || message.from === state.id) return;
     if (message.term < state.term) {

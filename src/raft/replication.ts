@@ -101,17 +101,18 @@ export function onAppendResponse(state: RaftState, leadership: Leadership, respo
     progress.backTo(response.index, guessMatch(state, response));
     return;
   }
-  invariant(
-    response.index <= state.log.lastIndex,
-    `Node ${progress.id} has entry ${response.index}, the leader of term ${state.term} only ${state.log.lastIndex}`,
-  );
+  if (response.index > state.log.lastIndex) {
+    invariant(false, `Node ${progress.id} has entry ${response.index}, its leader only ${state.log.lastIndex}`);
+  }
   const advanced = progress.advanceTo(response.index);
   if (advanced) progress.awaitingTick = state.ticks;
   if (progress.state === 'replicate') {
     progress.inflights.freeTo(response.index);
   } else if (progress.state === 'probe') {
-    // An answer that tells nothing new still ends the probing: the logs meet at `match`.
-    if (response.index >= progress.match) progress.becomeReplicate();
+    // An answer that tells nothing new still ends the probing, since the logs meet at `match`; unless what comes next there is
+    // compacted, and this is a late answer while a snapshot is being taken in.
+    const meets = response.index === progress.match && progress.match + 1 >= state.log.firstIndex;
+    if (advanced || meets) progress.becomeReplicate();
   } else if (advanced && progress.match + 1 >= state.log.firstIndex) {
     // The log reaches the follower again, whatever became of the stream.
     progress.becomeReplicate();

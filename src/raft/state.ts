@@ -162,6 +162,7 @@ export class RaftState {
     const leadership = this.leadership;
     if (leadership === null) return;
     this.leadership = null;
+    this.snapshotRequests = [];
     for (const read of leadership.reads.drain()) this.refuseRead(read.from, read.bootEpoch, read.token);
   }
 
@@ -177,11 +178,9 @@ export class RaftState {
 
   /** A message of `term`'s leader arrived. */
   heardLeader(from: NodeId): void {
-    invariant(this.role !== 'leader', `Two leaders in term ${this.term}: ${this.id} and ${from}`);
-    invariant(
-      this.leader === null || this.leader === from,
-      `Two leaders in term ${this.term}: ${this.leader} and ${from}`,
-    );
+    if (this.leader !== null && this.leader !== from) {
+      invariant(false, `Two leaders in term ${this.term}: ${this.leader} and ${from}`);
+    }
     if (this.role !== 'follower') this.becomeFollower(this.term, from);
     this.setLeader(from);
     this.crashHintIn = null;
@@ -254,10 +253,9 @@ export class RaftState {
 
   commitTo(index: number): void {
     if (index <= this.commit) return;
-    invariant(
-      index <= this.log.lastIndex,
-      `Commit index ${index} is beyond the end of the log, ${this.log.lastIndex}: was the log lost?`,
-    );
+    if (index > this.log.lastIndex) {
+      invariant(false, `Commit index ${index} is beyond the end of the log, ${this.log.lastIndex}: was the log lost?`);
+    }
     this.commit = index;
   }
 

@@ -290,8 +290,8 @@ export interface RaftStatus {
 
 /**
  * The Raft core of one group on one node. Synchronous and deterministic; every method may change what `hasReady()` and `ready()` say.
- * `now` (a monotonic clock, milliseconds) is told by `clock(now)` before each turn of inputs and used for lease reads only:
- * elections and heartbeats count ticks, so that a stalled process sees one late tick and not an expired timer.
+ * `now` (a monotonic clock, milliseconds) is told by `clock(now)` before each turn of inputs, after they have arrived (a
+ * lease must not be judged by a time before the read was asked for), and used for lease reads only: elections and heartbeats count ticks, so that a stalled process sees one late tick and not an expired timer.
  */
 export interface RaftCore {
   clock(nowMs: number): void;

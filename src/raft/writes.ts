@@ -64,7 +64,7 @@ export class Writes {
 
   /** The write of `seq` and all before it are on disk. False when that was known. */
   complete(seq: number, tick: number): boolean {
-    invariant(seq <= this.#seq, `Ready ${seq} was persisted but never handed out`);
+    if (seq > this.#seq) invariant(false, `Ready ${seq} was persisted but never handed out`);
     let done = 0;
     while (done < this.#queue.length && this.#queue[done]!.seq <= seq) {
       const write = this.#queue[done]!;
