@@ -1,0 +1,528 @@
+/**
+ * The storm: a whole cluster of cores on a virtual clock, one seed for everything. Phase one (safety) runs under faults,
+ * phase two (liveness) without: within a bound of ticks there must be a leader, all logs must become equal and everything
+ * pending must be resolved. Every invariant is asked after every input.
+ */
+import { createHash } from 'node:crypto';
+import type { NodeId } from '../../src/raft/types.ts';
+import type { WorldEvent } from '../invariants/world.ts';
+import { formatMessage, formatPacket, formatReady } from '../raft/format.ts';
+import { Agenda } from './agenda.ts';
+import { Cluster } from './cluster.ts';
+import type { Host, Packet } from './host.ts';
+import { drawProfile, TICK_MS } from './profile.ts';
+import type { Profile } from './profile.ts';
+import { Random } from './random.ts';
+
+/** Ticks of calm within which the cluster has to be whole again: some split votes, some back-tracking, some snapshots. */
+const CALM_TICKS = 1500;
+const LEADER_TICKS = 400;
+
+export interface SimulationReport {
+  readonly seed: number;
+  /** Of the whole trace: equal for equal seeds, or chance came in from somewhere. */
+  readonly hash: string;
+  readonly events: number;
+  readonly virtualMs: number;
+  readonly acknowledged: number;
+  readonly reads: number;
+  readonly elections: number;
+  readonly crashes: number;
+  readonly snapshots: number;
+  /** Ticks of calm until a leader, and until all was whole. */
+  readonly leaderTicks: number;
+  readonly calmTicks: number;
+}
+
+export class SimulationFailure extends Error {
+  constructor(seed: number, now: number, recent: readonly string[], cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    super(
+      `seed ${seed} fails at ${now.toFixed(1)} ms: ${reason}\n` +
+        `replay: SEED=${seed} npx vitest run --project sim\n\nlast lines:\n${recent.join('\n')}`,
+      { cause },
+    );
+    this.name = 'SimulationFailure';
+  }
+}
+
+/** What surrounds a host: its pauses and its disk. */
+interface Surroundings {
+  /** What arrived while it was paused; null when it runs. */
+  held: (() => void)[] | null;
+  pumping: boolean;
+  writing: boolean;
+  applying: boolean;
+  stalledUntil: number;
+  restarting: boolean;
+  /** Milliseconds between two ticks: clocks drift. */
+  readonly tickMs: number;
+}
+
+export class Simulation {
+  readonly seed: number;
+  readonly profile: Profile;
+  readonly cluster = new Cluster();
+  readonly #agenda = new Agenda();
+  readonly #random: Random;
+  readonly #around = new Map<NodeId, Surroundings>();
+  readonly #blocked = new Set<string>();
+  /** Time until which a link's earlier packets are under way, for links that keep their order. */
+  readonly #busyUntil = new Map<string, number>();
+  readonly #hash = createHash('sha256');
+  readonly #recent: string[] = [];
+  readonly #write: ((line: string) => void) | null;
+  #storm = true;
+  #events = 0;
+  #proposals = 0;
+  #counts = { acknowledged: 0, reads: 0, elections: 0, crashes: 0, snapshots: 0 };
+
+  /** `write` gets every line of the trace. */
+  constructor(seed: number, write: ((line: string) => void) | null = null) {
+    this.seed = seed;
+    this.#random = new Random(seed);
+    this.profile = drawProfile(this.#random.fork());
+    this.#write = write;
+    this.cluster.onEvent = (event) => this.#observe(event);
+    this.cluster.transport = (packet) => this.#transmit(packet);
+  }
+
+  run(): SimulationReport {
+    try {
+      const { leaderTicks, calmTicks } = this.#run();
+      return {
+        seed: this.seed,
+        hash: this.#hash.digest('hex').slice(0, 16),
+        events: this.#events,
+        virtualMs: this.#agenda.now,
+        ...this.#counts,
+        leaderTicks,
+        calmTicks,
+      };
+    } catch (error) {
+      throw new SimulationFailure(this.seed, this.#agenda.now, this.#recent, error);
+    }
+  }
+
+  #run(): { leaderTicks: number; calmTicks: number } {
+    const { ids, configuration, options, readBack, every, stormMs } = this.profile;
+    this.#line(`profile ${JSON.stringify(this.profile)}`);
+    for (const id of ids) {
+      const dice = this.#random.fork();
+      this.cluster.add(id, configuration, { ...options, random: () => dice.float() }, () => {}, readBack);
+      this.#around.set(id, {
+        held: null,
+        pumping: false,
+        writing: false,
+        applying: false,
+        stalledUntil: 0,
+        restarting: false,
+        tickMs: TICK_MS * (options.leaseReads ? 1 : 0.9 + 0.2 * this.#random.float()),
+      });
+      this.#input(id, (host) => host.start());
+      this.#ticking(id);
+    }
+    this.#often(every.proposal, () => this.#propose());
+    this.#often(every.read, () => this.#read());
+    this.#often(every.crash, () => this.#crash());
+    this.#often(every.partition, () => this.#partition());
+    this.#often(every.pause, () => this.#pause());
+    this.#often(every.stall, () => this.#stall());
+    this.#often(every.compaction, () => this.#compact());
+    this.#often(every.transfer, () => this.#transfer());
+    while (this.#agenda.now < stormMs) this.#step();
+    return this.#calm();
+  }
+
+  #step(): void {
+    if (!this.#agenda.step()) throw new Error('nothing is left to happen');
+    this.cluster.now = this.#agenda.now;
+  }
+
+  // -- Phase two -------------------------------------------------------------------------------------------------------
+
+  #calm(): { leaderTicks: number; calmTicks: number } {
+    this.#line('-- calm --');
+    this.#storm = false;
+    this.#blocked.clear();
+    for (const [id, around] of this.#around) {
+      around.stalledUntil = 0;
+      this.#resume(id);
+      if (!this.cluster.node(id).up && !around.restarting) this.#input(id, (host) => host.start());
+      this.#pump(id);
+    }
+    const start = this.#agenda.now;
+    const ticks = (): number => Math.ceil((this.#agenda.now - start) / TICK_MS);
+    const until = (limit: number, what: string, reached: () => boolean): void => {
+      while (!reached()) {
+        this.#step();
+        if (ticks() > limit) throw new Error(`${what}: not within ${limit} ticks of calm; ${this.#missing()}`);
+      }
+    };
+    const hosts = [...this.cluster.hosts.values()];
+    until(LEADER_TICKS, 'a leader that everybody follows', () => {
+      const leader = this.cluster.leader();
+      return (
+        leader !== undefined &&
+        hosts.every((host) => host.up && host.status.leader === leader.id && host.status.term === leader.status.term)
+      );
+    });
+    const leaderTicks = ticks();
+    // A write through whoever leads now, and a read everywhere, asked again as a client would.
+    let written = false;
+    const write = (): void => {
+      if (written) return;
+      const leader = this.cluster.leader();
+      if (leader !== undefined) {
+        this.#input(leader.id, (host) => {
+          host.propose([new TextEncoder().encode('the last word')], (outcome) => {
+            written ||= outcome === 'acknowledged';
+          });
+        });
+      }
+      this.#agenda.after(20 * TICK_MS, write);
+    };
+    write();
+    const unread = new Set<NodeId>(this.profile.ids);
+    const read = (id: NodeId): void => {
+      if (!unread.has(id)) return;
+      this.#input(id, (host) => void host.readIndex((index) => index !== null && unread.delete(id)));
+      this.#agenda.after(30 * TICK_MS, () => read(id));
+    };
+    for (const id of unread) read(id);
+    until(CALM_TICKS, 'everything resolved and equal', () => {
+      const last = this.cluster.leader()?.status.lastIndex;
+      return written && unread.size === 0 && hosts.every((host) => last !== undefined && this.#rests(host, last));
+    });
+    this.cluster.checkConverged();
+    const [first, ...others] = hosts;
+    for (const host of others) {
+      if (host.applied.hash !== first?.applied.hash) throw new Error(`${host.id} ends with another state`);
+    }
+    return { leaderTicks, calmTicks: ticks() };
+  }
+
+  /** Whether a node has everything up to `last` and owes nobody an answer. */
+  #rests(host: Host, last: number): boolean {
+    const { lastIndex, commit, persistedIndex, uncommittedBytes } = host.status;
+    const positions = [lastIndex, commit, persistedIndex, host.applied.index];
+    return positions.every((index) => index === last) && host.waiting.size === 0 && uncommittedBytes === 0;
+  }
+
+  #missing(): string {
+    const lines = [...this.cluster.hosts.values()].map((host) => {
+      const { waiting, reads, applied } = host;
+      const { uncommittedBytes, persistedIndex } = host.status;
+      return `${host.id}: ${waiting.size} writes and ${reads.size} reads pending, ${uncommittedBytes} B uncommitted, persisted ${persistedIndex}, applied ${applied.index}`;
+    });
+    return `${this.#grid()}\n${lines.join('\n')}`;
+  }
+
+  // -- Running a host --------------------------------------------------------------------------------------------------
+
+  /** Gives an input to a host, now or when its pause ends; nothing when it is down by then. */
+  #input(id: NodeId, action: (host: Host) => void): void {
+    const around = this.#surroundings(id);
+    const run = (): void => {
+      this.cluster.act(id, action);
+      if (this.cluster.node(id).up) this.#arrange(id);
+    };
+    if (around.held === null) run();
+    else around.held.push(run);
+  }
+
+  #surroundings(id: NodeId): Surroundings {
+    const around = this.#around.get(id);
+    if (around === undefined) throw new Error(`there is no node ${id}`);
+    return around;
+  }
+
+  #ticking(id: NodeId): void {
+    const around = this.#surroundings(id);
+    this.#agenda.after(around.tickMs, () => {
+      // A stalled process sees one late tick, not all that it missed.
+      if (around.held === null && this.cluster.node(id).up) this.#input(id, (host) => host.tick());
+      this.#ticking(id);
+    });
+  }
+
+  /** After an input: see that the Ready is taken, writes end, entries are applied. */
+  #arrange(id: NodeId): void {
+    const around = this.#surroundings(id);
+    if (around.pumping) return;
+    around.pumping = true;
+    const lazy = this.#storm && this.#random.chance(this.profile.lazy);
+    this.#agenda.after(lazy ? this.#random.between(1, 5) : 0, () => {
+      around.pumping = false;
+      this.#pump(id);
+    });
+  }
+
+  #pump(id: NodeId): void {
+    const host = this.cluster.node(id);
+    const around = this.#surroundings(id);
+    if (!host.up || around.held !== null) return;
+    this.cluster.act(id, () => host.takeReady());
+    if (host.core.hasReady()) this.#arrange(id);
+    if (!around.writing && host.disk.queue.length > 0) {
+      around.writing = true;
+      const { minWriteMs, maxWriteMs } = this.profile.disk;
+      const wait = this.#storm ? this.#random.between(minWriteMs, maxWriteMs) : 1;
+      const starts = host.starts;
+      const finish = (): void => {
+        if (host.starts !== starts || !host.up) return;
+        if (around.stalledUntil > this.#agenda.now) {
+          this.#agenda.after(around.stalledUntil - this.#agenda.now, finish);
+          return;
+        }
+        this.#input(id, () => {
+          if (!host.up || host.starts !== starts) return;
+          around.writing = false;
+          host.persist(this.#random.between(1, host.disk.queue.length));
+        });
+      };
+      this.#agenda.after(wait, finish);
+    }
+    if (!around.applying && host.unapplied > 0) {
+      around.applying = true;
+      this.#agenda.after(this.#random.between(0, 2), () => {
+        around.applying = false;
+        if (!host.up) return;
+        this.#input(id, () => {
+          if (!host.up) return;
+          host.apply(this.#random.between(1, host.unapplied + 1));
+          if (this.#random.chance(0.2)) host.flush();
+        });
+      });
+    }
+  }
+
+  // -- Network ---------------------------------------------------------------------------------------------------------
+
+  #transmit(packet: Packet): void {
+    const { minDelayMs, maxDelayMs, loss, duplication, ordered } = this.profile.network;
+    const random = this.#random;
+    const key = `${packet.from}>${packet.to}`;
+    if (this.#storm && (this.#blocked.has(key) || random.chance(loss))) {
+      this.#lose(packet);
+      return;
+    }
+    let delay = this.#storm ? minDelayMs + random.float() * (maxDelayMs - minDelayMs) : 1 + random.float();
+    if (packet.kind === 'snapshot') delay += random.between(0, this.#storm ? 200 : 20);
+    else if (ordered || !this.#storm) {
+      const busy = this.#busyUntil.get(key) ?? 0;
+      delay = Math.max(delay, busy - this.#agenda.now);
+      this.#busyUntil.set(key, this.#agenda.now + delay);
+    }
+    this.#carry(packet, delay);
+    if (this.#storm && packet.kind === 'message' && random.chance(duplication)) {
+      this.#carry(packet, delay + random.between(0, random.pick([5, 50, 500])));
+    }
+  }
+
+  #carry(packet: Packet, delay: number): void {
+    this.#agenda.after(delay, () => {
+      if (this.#storm && this.#blocked.has(`${packet.from}>${packet.to}`)) this.#lose(packet);
+      else if (!this.cluster.node(packet.to).up) this.#lose(packet);
+      else if (packet.kind === 'message') this.#input(packet.to, (host) => host.up && host.step(packet.message));
+      else {
+        this.#line(formatPacket(packet));
+        this.#input(packet.to, (host) => host.up && host.receiveSnapshot(packet));
+        this.#input(packet.from, () => this.cluster.streamEnded(packet, true));
+      }
+    });
+  }
+
+  #lose(packet: Packet): void {
+    this.#line(`lost: ${formatPacket(packet)}`);
+    if (packet.kind === 'snapshot') {
+      this.#agenda.after(this.#random.between(5, 50), () => {
+        this.#input(packet.from, () => this.cluster.streamEnded(packet, false));
+      });
+    } else if (this.#random.chance(0.2)) {
+      // The transport notices some of its losses.
+      this.#agenda.after(1, () => this.#input(packet.from, (host) => host.up && host.peerUnreachable(packet.to)));
+    }
+  }
+
+  // -- Clients and faults ----------------------------------------------------------------------------------------------
+
+  /** Repeats something at random intervals while the storm lasts. */
+  #often(meanMs: number, action: () => void): void {
+    if (meanMs === Infinity) return;
+    const next = (): void => {
+      this.#agenda.after(1 + this.#random.float() * 2 * meanMs, () => {
+        if (!this.#storm) return;
+        action();
+        next();
+      });
+    };
+    next();
+  }
+
+  /** A node that is up, mostly the leader when `leader` is set. */
+  #someone(leader: boolean): NodeId | null {
+    const chosen = leader && this.#random.chance(0.7) ? this.cluster.leader() : undefined;
+    if (chosen !== undefined) return chosen.id;
+    const id = this.#random.pick(this.profile.ids);
+    return this.cluster.node(id).up ? id : null;
+  }
+
+  #propose(): void {
+    const id = this.#someone(true);
+    if (id === null) return;
+    const batch = this.#random.pick([1, 1, 1, 3, 10]);
+    const data = Array.from({ length: batch }, () => {
+      this.#proposals += 1;
+      return new TextEncoder().encode(`${this.#proposals}${'.'.repeat(this.#random.pick([0, 0, 10, 80]))}`);
+    });
+    this.#input(id, (host) => {
+      if (host.up) host.propose(data);
+    });
+  }
+
+  #read(): void {
+    const id = this.#someone(false);
+    if (id !== null) this.#input(id, (host) => host.up && void host.readIndex());
+  }
+
+  #crash(): void {
+    const id = this.#someone(true);
+    if (id === null) return;
+    const host = this.cluster.node(id);
+    const around = this.#surroundings(id);
+    if (around.restarting) return;
+    this.#resume(id);
+    host.crash(this.#random.between(0, host.disk.vulnerable));
+    Object.assign(around, { writing: false, stalledUntil: 0, restarting: true });
+    for (const other of this.profile.ids) {
+      // Some see the connection refused; a hint may even come when the process is back already.
+      if (other === id || !this.#random.chance(0.5)) continue;
+      this.#agenda.after(this.#random.between(1, 30), () => this.#input(other, (peer) => peer.up && peer.peerLost(id)));
+    }
+    this.#agenda.after(this.#random.between(1, this.#random.pick([10, 300, 1000])), () => {
+      around.restarting = false;
+      this.#input(id, (dead) => dead.start());
+    });
+  }
+
+  #partition(): void {
+    const { ids } = this.profile;
+    const some = ids.filter(() => this.#random.chance(0.5));
+    const side = new Set(this.#random.chance(0.4) ? [this.#random.pick(ids)] : some);
+    const oneWay = this.#random.chance(0.4);
+    const cut: string[] = [];
+    for (const a of ids) {
+      for (const b of ids) {
+        if (side.has(a) && !side.has(b)) cut.push(`${a}>${b}`, ...(oneWay ? [] : [`${b}>${a}`]));
+      }
+    }
+    for (const key of cut) this.#blocked.add(key);
+    this.#line(`partition ${cut.join(' ')}`);
+    this.#agenda.after(this.#random.between(20, this.#random.pick([100, 500, 1500])), () => {
+      for (const key of cut) this.#blocked.delete(key);
+      this.#line(`healed ${cut.join(' ')}`);
+    });
+  }
+
+  #pause(): void {
+    const id = this.#someone(true);
+    if (id === null || this.#surroundings(id).held !== null) return;
+    this.#surroundings(id).held = [];
+    this.#line(`${id} pauses`);
+    this.#agenda.after(this.#random.between(10, this.#random.pick([50, 500])), () => this.#resume(id));
+  }
+
+  #resume(id: NodeId): void {
+    const around = this.#surroundings(id);
+    const held = around.held;
+    if (held === null) return;
+    around.held = null;
+    this.#line(`${id} resumes`);
+    // What arrived meanwhile comes first, then the late tick of the schedule.
+    for (const run of held) if (this.cluster.node(id).up) run();
+    this.#pump(id);
+  }
+
+  #stall(): void {
+    const id = this.#someone(true);
+    if (id === null) return;
+    this.#surroundings(id).stalledUntil = this.#agenda.now + this.#random.between(10, this.#random.pick([50, 500]));
+    this.#line(`the disk of ${id} stalls`);
+  }
+
+  #compact(): void {
+    const id = this.#someone(false);
+    if (id === null) return;
+    this.#input(id, (host) => {
+      if (!host.up) return;
+      host.flush();
+      host.compact(host.disk.durable.applied.index - this.#random.pick([0, 0, 1, 5, 20]));
+    });
+  }
+
+  #transfer(): void {
+    const id = this.#someone(true);
+    if (id === null) return;
+    this.#input(id, (host) => host.up && void host.transfer(this.#random.pick([null, ...this.profile.ids])));
+  }
+
+  // -- Trace -----------------------------------------------------------------------------------------------------------
+
+  #observe(event: WorldEvent): void {
+    const { id } = event.node;
+    switch (event.type) {
+      case 'ready':
+        for (const line of formatReady(id, event.ready, false)) this.#line(line);
+        if (event.ready.softState?.role === 'leader') this.#counts.elections += 1;
+        break;
+      case 'sent':
+        this.#line(formatMessage(event.message));
+        break;
+      case 'applied':
+        this.#line(`${id} applies ${event.entry.term}/${event.entry.index}`);
+        break;
+      case 'acknowledged':
+        this.#counts.acknowledged += 1;
+        this.#line(`${id} acknowledges ${event.term}/${event.index}`);
+        break;
+      case 'installed':
+        this.#counts.snapshots += 1;
+        this.#line(`${id} installed ${event.snapshot.term}/${event.snapshot.index}`);
+        break;
+      case 'readReleased':
+        this.#counts.reads += 1;
+        this.#line(`${id} releases read ${event.token} at ${event.index}`);
+        break;
+      case 'crashed':
+        this.#counts.crashes += 1;
+        this.#line(`${id} crashes`);
+        break;
+      case 'accepted':
+        this.#line(`${id} accepts ${event.count} at ${event.term}/${event.firstIndex}`);
+        break;
+      default:
+        this.#line(`${id} ${event.type}`);
+    }
+  }
+
+  #line(text: string): void {
+    this.#events += 1;
+    const line = `${this.#agenda.now.toFixed(2)} ${text}`;
+    this.#hash.update(line);
+    this.#hash.update('\n');
+    this.#recent.push(line);
+    if (this.#recent.length > 60) this.#recent.splice(0, 20);
+    this.#write?.(`${this.#grid()} ${line}`);
+  }
+
+  /** All nodes at a glance: role, term, commit and last index of each. */
+  #grid(): string {
+    const cell = (host: Host): string => {
+      if (!host.up) return 'down';
+      const { role, term, commit, lastIndex } = host.status;
+      return `${role === 'preCandidate' ? 'P' : role.slice(0, 1).toUpperCase()}${term}:${commit}/${lastIndex}`;
+    };
+    return [...this.cluster.hosts.values()].map(cell).join(' ');
+  }
+}
