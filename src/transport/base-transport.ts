@@ -2,9 +2,10 @@
  * What every transport does alike: who is linked, which of several connections to a peer counts, what is told to the shell, what is
  * counted. How bytes travel is the business of the classes below it.
  *
- * **One link a peer.** Both sides may dial at the same time. Each side uses the connection that was admitted last; the side with the smaller
- * peer id closes the others, and only that side does, so the two can never close each one that the other keeps. A dialer that finds its peer linked
- * meanwhile gives up its own dial. Frames of a connection that is not the current one are dropped: order within a link holds.
+ * **One link a peer.** Both sides may dial at the same time, and then there are two connections. Of two that are both young, each side takes the
+ * one that the side with the smaller peer id dialled, so both take the same; otherwise the younger one, because a peer dials only when it has
+ * no link, so the older one is dead and we have not noticed. The side with the smaller peer id closes what is left over, a
+ * second later, when the other has made the same choice. A dialer that finds its peer linked meanwhile gives up its own dial.
  */
 import { KvorumError } from '../errors.ts';
 import type { NodeId } from '../raft/types.ts';
@@ -37,6 +38,7 @@ export interface TransportLogger {
 /** A connection to one peer, of whatever kind. */
 export interface BaseLink {
   readonly id: NodeId;
+  readonly role: 'dialer' | 'listener';
   readonly hello: Hello | null;
   /** Closed by our own will or the peer's word: nobody asks whether its process is gone. */
   readonly wanted: boolean;
@@ -67,12 +69,19 @@ export interface BaseOptions {
   random(): number;
 }
 
+/** Two connections that were admitted within this time were dialled at the same time. */
+const YOUNG_MS = 2000;
+const CLOSE_RIVALS_MS = 1000;
+
 /** A member that was admitted at least once. */
 interface PeerState<L> {
   readonly id: NodeId;
-  /** Admitted connections, oldest first; the last is the current one. */
-  links: L[];
+  /** Admitted connections, oldest first. */
+  readonly links: L[];
+  /** The one that frames are sent on. */
   current: L | null;
+  /** The one that frames are taken from: the current one from its first frame on. */
+  receiving: L | null;
   peer: Peer;
   framesSent: number;
   bytesSent: number;
@@ -89,10 +98,14 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
   protected readonly reconnector: Reconnector;
   readonly #refusals: Refusals;
   readonly #peers = new Map<NodeId, PeerState<L>>();
+  readonly #options: BaseOptions;
+  readonly #young = new Set<L>();
+  readonly #timers = new Set<() => void>();
   #malformed = 0;
   protected closing = false;
 
   constructor(options: BaseOptions) {
+    this.#options = options;
     this.limits = resolveLimits(options.limits);
     this.handlers = options.handlers;
     this.logger = options.logger;
@@ -184,15 +197,45 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
   protected onAdmitted(link: L, hello: Hello, dialled: string | null): void {
     const peer: Peer = { id: hello.id, name: hello.name, address: hello.address, hello };
     const state = this.#remember(peer);
-    const older = state.links;
-    state.peer = peer;
-    state.links = [...older, link];
-    state.current = link;
+    state.links.push(link);
     this.#refusals.clear('in', hello.address);
     this.#refusals.clear('out', dialled ?? hello.address);
     this.reconnector.up(peer.id, peer.address);
-    if (this.ownPeerId < hello.peerId) for (const one of older) one.close();
+    this.#young.add(link);
+    this.#later(YOUNG_MS, () => this.#young.delete(link));
+    const rival = state.current;
+    if (rival !== null) {
+      if (this.ownPeerId < hello.peerId) this.#later(CLOSE_RIVALS_MS, () => this.#closeRivals(state));
+      if (this.#young.has(rival) && this.#preferred(rival, hello) && !this.#preferred(link, hello)) return;
+    }
+    state.peer = peer;
+    state.current = link;
     this.#tell({ type: 'up', peer });
+  }
+
+  /** Nothing more is dialled, scheduled or told. */
+  protected stop(): void {
+    this.closing = true;
+    this.reconnector.close();
+    for (const cancel of this.#timers) cancel();
+    this.#timers.clear();
+  }
+
+  #later(delayMs: number, task: () => void): void {
+    const cancel = this.#options.schedule(delayMs, () => {
+      this.#timers.delete(cancel);
+      task();
+    });
+    this.#timers.add(cancel);
+  }
+
+  /** Dialled by the side with the smaller peer id. */
+  #preferred(link: L, hello: Hello): boolean {
+    return (link.role === 'dialer') === this.ownPeerId < hello.peerId;
+  }
+
+  #closeRivals(state: PeerState<L>): void {
+    for (const link of [...state.links]) if (link !== state.current) link.close();
   }
 
   /** A connection failed to be admitted. Returns what that means for our dial. */
@@ -231,6 +274,7 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
     const index = state?.links.indexOf(link) ?? -1;
     if (state === undefined || index < 0) return false;
     state.links.splice(index, 1);
+    if (state.receiving === link) state.receiving = null;
     state.framesDropped += link.queuedFrames();
     if (state.current !== link) return true;
     const next = state.links.at(-1);
@@ -248,7 +292,12 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
   /** Throws what the shell's handler throws: the link is closed for it. */
   protected onFrame(link: L, channel: Channel, frame: Uint8Array): void {
     const state = this.#peers.get(link.id);
-    if (state === undefined || state.current !== link || this.closing) return;
+    if (state === undefined || this.closing) return;
+    if (state.receiving !== link) {
+      // What is still under way on a connection that was given up comes before the first frame on the new one, or not at all.
+      if (state.receiving !== null && link !== state.current) return;
+      state.receiving = link;
+    }
     state.framesReceived++;
     state.bytesReceived += frame.byteLength;
     this.handlers.frame(link.id, channel, frame);
@@ -268,6 +317,7 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
       id: peer.id,
       links: [],
       current: null,
+      receiving: null,
       peer,
       framesSent: 0,
       bytesSent: 0,

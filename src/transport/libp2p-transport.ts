@@ -102,9 +102,8 @@ class Libp2pTransport extends BaseTransport<Link> implements LinkOwner {
   }
 
   async #close(): Promise<void> {
-    this.closing = true;
+    this.stop();
     if (this.#ticker !== null) clearInterval(this.#ticker);
-    this.reconnector.close();
     this.#flush();
     await Promise.all([...this.#links.values()].map((link) => link.close()));
     await this.#libp2p.stop();

@@ -425,18 +425,16 @@ class MemoryTransport extends BaseTransport<MemoryLink> {
 
   close(): Promise<void> {
     if (!this.closing) {
-      this.closing = true;
+      this.stop();
       this.#network.remove(this.address);
-      this.reconnector.close();
       for (const link of [...this.#links]) link.close();
     }
     return Promise.resolve();
   }
 
   halt(): void {
-    this.closing = true;
+    this.stop();
     this.#network.remove(this.address);
-    this.reconnector.close();
     for (const link of [...this.#links]) link.halt();
     this.#links.clear();
   }

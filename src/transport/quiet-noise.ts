@@ -18,7 +18,7 @@ export function quietNoise(): (components: NoiseComponents) => ConnectionEncrypt
   };
 }
 
-function quiet<T extends SecuredConnection<unknown>>(secured: T): T {
+function quiet<T extends SecuredConnection>(secured: T): T {
   const { connection } = secured;
   const send = connection.send.bind(connection);
   connection.send = (data) => {

@@ -1,0 +1,207 @@
+import { describe, expect, test } from 'vitest';
+import { Admission, decodeControl, encodeControl } from '../../src/transport/admission.ts';
+import type { AdmissionOptions, AdmissionOutcome, AdmissionStep } from '../../src/transport/admission.ts';
+import { parseHello } from '../../src/transport/hello.ts';
+import type { Hello } from '../../src/transport/types.ts';
+
+const SECRET = 'correct horse battery';
+
+function hello(name: string, id: string): Hello {
+  return {
+    clusterId: null,
+    id,
+    name,
+    peerId: `peer-${name}`,
+    bootEpoch: 1,
+    address: `${name}:1`,
+    http: '',
+    pid: 1,
+    protocol: 1,
+    extra: {},
+  };
+}
+
+function side(role: 'dialer' | 'listener', given: Partial<AdmissionOptions> = {}): Admission {
+  const [own, remote] = role === 'dialer' ? ['d', 'l'] : ['l', 'd'];
+  return new Admission({
+    role,
+    secret: SECRET,
+    ownPeerId: `peer-${own}`,
+    remotePeerId: `peer-${remote}`,
+    remoteId: remote === 'd' ? '1' : '2',
+    hello: () => hello(own, own === 'd' ? '1' : '2'),
+    admit: () => ({ ok: true }),
+    ...given,
+  });
+}
+
+/** Carries messages between the two until nothing more comes; `tamper` may change them. */
+function run(
+  dialer: Admission,
+  listener: Admission,
+  tamper: (message: Record<string, unknown>, from: 'dialer' | 'listener') => Record<string, unknown> = (same) => same,
+): { dialer: AdmissionOutcome | null; listener: AdmissionOutcome | null; wire: string } {
+  const outcomes: { dialer: AdmissionOutcome | null; listener: AdmissionOutcome | null } = {
+    dialer: null,
+    listener: null,
+  };
+  let wire = '';
+  const queue: ['dialer' | 'listener', Uint8Array][] = [];
+  const take = (from: 'dialer' | 'listener', step: AdmissionStep): void => {
+    for (const message of step.send) queue.push([from, message]);
+    outcomes[from] ??= step.outcome;
+  };
+  take('dialer', dialer.start());
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+    const [from, message] = next;
+    wire += new TextDecoder().decode(message);
+    const to = from === 'dialer' ? 'listener' : 'dialer';
+    if (outcomes[to] !== null) continue;
+    take(to, (to === 'dialer' ? dialer : listener).receive(encodeControl(tamper(decodeControl(message)!, from))));
+  }
+  return { ...outcomes, wire };
+}
+
+describe('admission', () => {
+  test('lets two in that know the secret, and the secret does not travel', () => {
+    const result = run(side('dialer'), side('listener'));
+    expect(result.dialer).toEqual({ type: 'admitted', hello: hello('l', '2') });
+    expect(result.listener).toEqual({ type: 'admitted', hello: hello('d', '1') });
+    expect(result.wire).not.toContain(SECRET);
+    expect(result.wire).not.toContain(Buffer.from(SECRET).toString('base64').slice(0, 12));
+  });
+
+  test('refuses another secret, and none', () => {
+    for (const secret of ['wrong horse battery', null]) {
+      for (const result of [
+        run(side('dialer', { secret }), side('listener')),
+        run(side('dialer'), side('listener', { secret })),
+      ]) {
+        expect(result.dialer).toMatchObject({ type: 'refused', code: 'ERR_WRONG_SECRET' });
+        expect(result.listener).toMatchObject({ type: 'refused', code: 'ERR_WRONG_SECRET' });
+        // No Hello is shown to a side that has not proved itself.
+        expect(result.wire).not.toContain('"hello"');
+      }
+    }
+    expect(run(side('dialer', { secret: null }), side('listener', { secret: null })).listener).toMatchObject({
+      code: 'ERR_WRONG_SECRET',
+    });
+  });
+
+  test('gives a listener’s proof to nobody who has not proved itself', () => {
+    const { wire } = run(side('dialer', { secret: 'a guess of the secret' }), side('listener'));
+    expect(wire.match(/"proof"/g)).toHaveLength(1);
+  });
+
+  test('is not fooled by its own proof sent back', () => {
+    // A thief answers the dialer’s challenge with that same challenge, and its proof with that same proof.
+    const dialer = side('dialer');
+    const [challenge] = dialer.start().send;
+    const proof = dialer.receive(challenge!).send[0]!;
+    expect(dialer.receive(proof).outcome).toMatchObject({ type: 'refused', by: 'us', code: 'ERR_WRONG_SECRET' });
+    // And a dialer without the secret plays the listener of one link against the dialer of another.
+    const victim = side('listener');
+    const other = side('dialer');
+    const step = victim.receive(other.start().send[0]!);
+    const otherProof = other.receive(step.send[0]!).send[0]!;
+    const stolen = decodeControl(otherProof)!;
+    const reflectedAtSameRole = side('listener').receive(encodeControl(stolen));
+    expect(reflectedAtSameRole.outcome).toMatchObject({ type: 'malformed' });
+  });
+
+  test('is not fooled by somebody in the middle, who has peer ids of its own', () => {
+    const result = run(
+      side('dialer', { remotePeerId: 'peer-mallory' }),
+      side('listener', { remotePeerId: 'peer-mallory' }),
+    );
+    expect(result.listener).toMatchObject({ type: 'refused', code: 'ERR_WRONG_SECRET' });
+    expect(result.dialer).toMatchObject({ type: 'refused' });
+  });
+
+  test('is not fooled by a proof of another time', () => {
+    const record: Record<string, unknown>[] = [];
+    run(side('dialer'), side('listener'), (message, from) => {
+      if (from === 'dialer') record.push(message);
+      return message;
+    });
+    const listener = side('listener');
+    listener.receive(encodeControl(record[0]!));
+    expect(listener.receive(encodeControl(record[1]!)).outcome).toMatchObject({ code: 'ERR_WRONG_SECRET' });
+  });
+
+  test('is closed by a changed nonce or proof', () => {
+    for (const [type, field] of [
+      ['challenge', 'nonce'],
+      ['proof', 'mac'],
+    ] as const) {
+      for (const who of ['dialer', 'listener']) {
+        const result = run(side('dialer'), side('listener'), (message, from) => {
+          if (message['t'] !== type || from !== who) return message;
+          const bytes = Buffer.from(String(message[field]), 'base64');
+          bytes[5]! ^= 1;
+          return { ...message, [field]: bytes.toString('base64') };
+        });
+        expect(result.dialer?.type).toBe('refused');
+        expect(result.listener?.type).toBe('refused');
+      }
+    }
+  });
+
+  test('believes no peer id and no member id but those of the link', () => {
+    for (const given of [{ peerId: 'peer-x' }, { id: '3' }]) {
+      const result = run(side('dialer', { hello: () => ({ ...hello('d', '1'), ...given }) }), side('listener'));
+      expect(result.listener).toMatchObject({
+        type: 'malformed',
+        reason: expect.stringContaining('of another') as unknown,
+      });
+    }
+  });
+
+  test('tells both verdicts, whoever refuses', () => {
+    const no = (code: string) => () => ({ ok: false, code, message: `because ${code}` }) as const;
+    const byListener = run(side('dialer'), side('listener', { admit: no('ERR_L') }));
+    expect(byListener.dialer).toMatchObject({ type: 'refused', by: 'them', code: 'ERR_L', message: 'because ERR_L' });
+    expect(byListener.listener).toMatchObject({ type: 'refused', by: 'us', code: 'ERR_L' });
+    const byDialer = run(side('dialer', { admit: no('ERR_D') }), side('listener'));
+    expect(byDialer.dialer).toMatchObject({ type: 'refused', by: 'us', code: 'ERR_D' });
+    expect(byDialer.listener).toMatchObject({ type: 'refused', by: 'them', code: 'ERR_D' });
+    const both = run(side('dialer', { admit: no('ERR_D') }), side('listener', { admit: no('ERR_L') }));
+    expect(both.dialer).toMatchObject({ by: 'them', code: 'ERR_L' });
+    expect(both.listener).toMatchObject({ by: 'them', code: 'ERR_D' });
+  });
+
+  test('ends on anything that is not what comes next', () => {
+    const garbage = [
+      new Uint8Array(0),
+      new Uint8Array([0xff, 0xfe]),
+      encodeControl([]),
+      encodeControl({ t: 'hello' }),
+      encodeControl({ t: 'challenge', nonce: 'short' }),
+      encodeControl({ t: 'challenge', nonce: 7 }),
+      new TextEncoder().encode('{"t":"challenge"'),
+    ];
+    for (const bytes of garbage) expect(side('listener').receive(bytes).outcome).toMatchObject({ type: 'malformed' });
+    const done = side('listener');
+    done.receive(garbage[0]!);
+    expect(done.receive(side('dialer').start().send[0]!).outcome).toMatchObject({ type: 'malformed' });
+  });
+
+  test('takes only a Hello that is one', () => {
+    const good = hello('x', '18446744073709551615');
+    expect(parseHello(JSON.parse(JSON.stringify(good)))).toEqual(good);
+    const bad: Record<string, unknown> = {
+      clusterId: 'x',
+      id: '18446744073709551616',
+      name: '',
+      peerId: 'p'.repeat(200),
+      bootEpoch: -1,
+      address: null,
+      http: 7,
+      pid: 1.5,
+      protocol: '1',
+      extra: [],
+    };
+    for (const [field, value] of Object.entries(bad)) expect(parseHello({ ...good, [field]: value })).toBeUndefined();
+    for (const value of [null, 7, 'x', []]) expect(parseHello(value)).toBeUndefined();
+  });
+});
