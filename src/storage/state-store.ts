@@ -146,13 +146,20 @@ export class GroupState implements StateStore, Participant {
     invariant(this.#overlay.size === 0, 'scan of a state with unflushed units');
     const iterator = this.#engine.iterate(stateRange(this.#group, this.#generation, from, to));
     try {
-      for (;;) {
-        const records = await iterator.next(SCAN_RECORDS);
-        if (records.length === 0) return;
-        for (const [full, stored] of records) {
-          const key = full.subarray(STATE_PREFIX_BYTES);
-          visit({ key, value: decodeState(key, stored) });
+      let fetched = await iterator.next(SCAN_RECORDS);
+      while (fetched.length > 0) {
+        // The database reads on while these are visited.
+        const next = iterator.next(SCAN_RECORDS);
+        try {
+          for (const [full, stored] of fetched) {
+            const key = full.subarray(STATE_PREFIX_BYTES);
+            visit({ key, value: decodeState(key, stored) });
+          }
+        } catch (error) {
+          await next;
+          throw error;
         }
+        fetched = await next;
       }
     } finally {
       await iterator.close();
