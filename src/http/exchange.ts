@@ -173,7 +173,8 @@ export class Exchange implements BodyReader {
     });
     this.request.on('end', () => {
       if (this.#done) return;
-      this.#connection.reading = null;
+      // By now the next request of a pipeline may be the one that is read.
+      if (this.#connection.reading === this) this.#connection.reading = null;
       try {
         next(this, chunks === null ? (first ?? NO_BYTES) : Buffer.concat(chunks, size));
       } catch (error) {
@@ -243,6 +244,11 @@ export class Exchange implements BodyReader {
   /** Answers with a problem. Anything may be thrown at it; what is not a KvorumError is logged and becomes ERR_INTERNAL. */
   fail(thrown: unknown, headers: string[] = []): void {
     if (this.#done) return;
+    if (this.request.socket.destroyed) {
+      // Nobody is there to be told, and what was thrown is most likely the signal's word about that.
+      this.#finish(STATUS_HUNG_UP);
+      return;
+    }
     const error = reportable(thrown, this.#mutating);
     if (error.code === 'ERR_INTERNAL') {
       this.service.logger?.error({ err: thrown, requestId: this.requestId }, 'a request met an internal error');

@@ -46,7 +46,7 @@ const LIST_QUERY = {
   prefix: text('Only keys that begin so'),
   start: text('First key, inclusive'),
   end: text('Last key, exclusive'),
-  limit: integer('Most entries of a page; a page of large values may have fewer', 1, 1000, { default: 100 }),
+  limit: integer('Most entries of a page, which has fewer when their values are large', 1, 1000, { default: 100 }),
   cursor: text('nextCursor of the page before; the list stays at the revision of its first page'),
   keysOnly: flag('Leave out values and content types'),
   countOnly: flag('Leave out all entries'),
@@ -203,11 +203,6 @@ function answerDelete(exchange: Exchange, { revision: written, deleted, prev: be
 
 // --- list --------------------------------------------------------------------------------------------------------
 
-/** Bytes of JSON after which a page is full, whatever `limit` says: 1000 values of 1 MiB make no answer. */
-const PAGE_BYTES = 4 * 1024 * 1024;
-/** Entries asked for before anything is known about their size. */
-const FIRST_READ = 16;
-
 function listKeys(exchange: Exchange): void {
   const query = exchange.query(LIST_QUERY);
   const options: { -readonly [K in keyof ListOptions]: ListOptions[K] } = {
@@ -221,6 +216,9 @@ function listKeys(exchange: Exchange): void {
   const key = (name: 'prefix' | 'start' | 'end'): Key | undefined =>
     query[name] === undefined || query[name] === '' ? undefined : keyOfOption(query[name], query.keyEncoding);
   const [prefix, start, end] = [key('prefix'), key('start'), key('end')];
+  if (prefix !== undefined && (start !== undefined || end !== undefined)) {
+    throw invalidOption('prefix', 'excludes "start" and "end"');
+  }
   if (prefix !== undefined) options.prefix = prefix;
   if (start !== undefined) options.start = start;
   if (end !== undefined) options.end = end;
@@ -229,45 +227,14 @@ function listKeys(exchange: Exchange): void {
   if (query.countOnly === true) options.countOnly = true;
   if (query.revision !== undefined) options.revision = query.revision;
   if (query.consistency !== undefined) options.consistency = query.consistency;
-  exchange.settle(readPage(exchange, options, query.limit ?? 100), (self, page) =>
-    self.sendJson(200, page.json, page.revision),
-  );
+  if (query.limit !== undefined) options.limit = query.limit;
+  exchange.settle(exchange.service.node.list(options), answerList);
 }
 
-/**
- * One page, read in steps that grow while entries turn out to be small. The first step fixes the revision, and its
- * cursor pins it, so that what follows may be read on the spot.
- */
-async function readPage(
-  exchange: Exchange,
-  options: ListOptions,
-  limit: number,
-): Promise<{ json: string; revision: number }> {
-  const { node } = exchange.service;
-  const light = options.keysOnly === true || options.countOnly === true;
-  let step = light ? limit : Math.min(limit, FIRST_READ);
-  let answer: ListAnswer = await node.list({ ...options, limit: step });
-  const { revision: at, count } = answer;
-  const parts: string[] = [];
-  let bytes = 0;
-  for (;;) {
-    for (const entry of answer.entries) {
-      const json = entryJson(entry);
-      bytes += json.length;
-      parts.push(json);
-    }
-    if (answer.nextCursor === null || parts.length >= limit || bytes >= PAGE_BYTES || parts.length === 0) break;
-    const fitting = Math.ceil((PAGE_BYTES - bytes) / (bytes / parts.length));
-    step = Math.min(limit - parts.length, step * 4, fitting);
-    answer = await node.list({ ...pinned(options), cursor: answer.nextCursor, limit: step });
-  }
-  const cursor = options.countOnly === true ? null : answer.nextCursor;
-  const json = `{"revision":${at},"entries":[${parts.join(',')}],"count":${count},"nextCursor":${JSON.stringify(cursor)}}`;
-  return { json, revision: at };
-}
-
-function pinned({ revision: _revision, ...options }: ListOptions): ListOptions {
-  return { ...options, consistency: 'stale' };
+function answerList(exchange: Exchange, { revision: at, entries, count, nextCursor }: ListAnswer): void {
+  const list = entries.map(entryJson).join(',');
+  const json = `{"revision":${at},"entries":[${list}],"count":${count},"nextCursor":${JSON.stringify(nextCursor)}}`;
+  exchange.sendJson(200, json, at);
 }
 
 function invalidOption(option: string, reason: string): KvorumError {

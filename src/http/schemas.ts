@@ -68,7 +68,7 @@ export const Member = Type.Object({
 });
 
 export const Cluster = Type.Object({
-  clusterId: id('Cluster id'),
+  clusterId: Type.String({ pattern: '^[0-9]*$', description: 'Empty until the node has joined its cluster' }),
   name: Type.String({ description: 'Name of the node that answers' }),
   leader: nullable(Type.String({ description: 'Name of the leader that this node knows' })),
   term: Type.Integer(),
@@ -104,6 +104,7 @@ export const Problem = Type.Object(
     option: Type.Optional(Type.String({ description: 'ERR_INVALID_ARGUMENT: the query option at fault' })),
     limit: Type.Optional(Type.Integer({ description: 'ERR_TOO_LARGE: the limit, in bytes' })),
     current: Type.Optional(nullable(Type.Ref('#/components/schemas/Entry'))),
+    revision: Type.Optional(revision('ERR_CAS_FAILED: revision of the store at which the condition did not hold')),
     compactRevision: Type.Optional(Type.Integer({ description: 'ERR_COMPACTED: the oldest revision there is' })),
   },
   { description: 'RFC 9457 problem details' },

@@ -145,7 +145,9 @@ export class FakeNode implements KvorumNode {
     const all = this.#live(revision).filter(({ key }) => inRange(key));
     if (options.countOnly === true) return { revision, entries: [], count: all.length, nextCursor: null };
     const rest = all.filter(({ key }) => after === '' || key > after);
-    const page = rest.slice(0, options.limit ?? 100);
+    let bytes = 0;
+    const full = rest.findIndex(({ value }) => (bytes += value.length) >= 8 * 1024 * 1024);
+    const page = rest.slice(0, Math.min(options.limit ?? 100, full === -1 ? rest.length : full + 1));
     const last = page.at(-1);
     const nextCursor =
       rest.length > page.length && last !== undefined
@@ -184,8 +186,14 @@ export class FakeNode implements KvorumNode {
   }
 
   readiness(): Readiness {
-    const detail = this.ready ? `leader ${this.leader}` : 'no leader is known';
-    return { ready: this.ready, checks: [{ name: 'leader', ok: this.ready, detail }] };
+    const checks = [
+      { name: 'running', ok: true, detail: 'no failure' },
+      { name: 'open', ok: true, detail: 'not closing' },
+      { name: 'joined', ok: true, detail: `cluster ${this.clusterId}` },
+      { name: 'leader', ok: this.ready, detail: this.ready ? `${this.leader} leads` : 'no leader is known' },
+      { name: 'caught-up', ok: true, detail: 'applied 9 of 9 known to be committed' },
+    ];
+    return { ready: this.ready, checks };
   }
 
   async transferLeadership(to?: string, options: CallOptions = {}): Promise<{ leader: string | null }> {
@@ -242,7 +250,10 @@ export class FakeNode implements KvorumNode {
       condition.type === 'absent'
         ? current === null
         : current !== null && (condition.type === 'exists' || current.modRevision === condition.revision);
-    if (!holds) throw new KvorumError('ERR_CAS_FAILED', 'the condition does not hold', { details: { current } });
+    if (!holds) {
+      const details = { current, revision: this.#revision };
+      throw new KvorumError('ERR_CAS_FAILED', 'the condition does not hold', { details });
+    }
   }
 
   #readable(revision: number | undefined): number {
@@ -284,7 +295,7 @@ function within(prefix: Key | undefined, start: Key | undefined, end: Key | unde
 function raceAbort(gate: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
   if (signal === undefined) return gate;
   return new Promise((resolve, reject) => {
-    const abort = (): void => reject(new KvorumError('ERR_TIMEOUT', 'the caller went away', { outcome: 'unknown' }));
+    const abort = (): void => reject(signal.reason as Error);
     signal.addEventListener('abort', abort, { once: true });
     void gate.then(() => {
       signal.removeEventListener('abort', abort);

@@ -1,4 +1,5 @@
 /** What only a real socket shows: garbage, half requests, pipelines, hang-ups. */
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
 import { answersIn, eventually, serve, Wire } from './wire.ts';
@@ -220,8 +221,10 @@ test('garbage behind requests that are being answered: their answers go first', 
   expect(answers.map(({ status }) => status)).toEqual([200, 200, 400]);
 });
 
-test('a client that hangs up aborts its call', async () => {
-  const { port, node, send } = await serve();
+test('a client that hangs up aborts its call, and nobody is alarmed', async () => {
+  const logged: object[] = [];
+  const log = (fields: object): void => void logged.push(fields);
+  const { port, node, send } = await serve({ logger: { debug: log, info: log, warn: log, error: log } });
   node.hold();
   const wire = new Wire(port);
   wire.write(OK);
@@ -230,6 +233,7 @@ test('a client that hangs up aborts its call', async () => {
   expect(signal!.aborted).toBe(false);
   wire.socket.destroy();
   await eventually(() => signal!.aborted);
+  expect(logged).toEqual([]);
   const { text } = await send('/metrics');
   expect(text).toContain('kvorum_http_requests_total{method="GET",route="/v1/kv/{key}",status="499"} 1');
   expect(text).toContain('kvorum_http_inflight_requests 1\n');
@@ -258,4 +262,57 @@ test('HEAD in a pipeline has no body', async () => {
   expect(wire.received).not.toContain('value');
   const second = answersIn(wire.received.slice(wire.received.lastIndexOf('HTTP/1.1')));
   expect(second[0]!.text).toBe('ok\n');
+});
+
+test('half a request behind a whole one, both with a body: both are answered', async () => {
+  const { port } = await serve();
+  const wire = new Wire(port);
+  const whole = 'PUT /v1/kv/a HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx';
+  wire.write(`${whole}${whole.slice(0, -1)}`);
+  await wire.answers(1);
+  wire.socket.end();
+  const answers = await wire.untilClosed();
+  expect(answers.map(({ status }) => status)).toEqual([200, 400]);
+});
+
+test('any bytes, and any way to leave: nothing is held, and the next client is served', async () => {
+  const { port, send } = await serve();
+  const requests = [
+    OK,
+    'PUT /v1/kv/a?prev=true HTTP/1.1\r\nHost: a\r\nIf-Match: *\r\nContent-Length: 20\r\n\r\n01234567890123456789',
+    'PUT /v1/kv/b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n3\r\nfgh\r\n0\r\n\r\n',
+    'GET /v1/kv?prefix=%61&limit=3 HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n',
+    'POST /v1/cluster/transfer-leadership HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}',
+    'OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n',
+    'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n',
+    'GET /v1/kv/a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+  ];
+  const leave = fc.constantFrom<'end' | 'destroy' | 'resetAndDestroy'>('end', 'destroy', 'resetAndDestroy');
+  const edits = fc.array(fc.tuple(fc.nat(400), fc.nat(255)), { maxLength: 3 });
+  const scripts = fc.tuple(
+    fc.array(fc.constantFrom(...requests), { minLength: 1, maxLength: 4 }),
+    edits,
+    fc.nat(600),
+    leave,
+  );
+  await fc.assert(
+    fc.asyncProperty(scripts, async ([pipeline, changes, length, way]) => {
+      const bytes = Buffer.from(pipeline.join('')).subarray(0, 40 + length);
+      for (const [at, value] of changes) if (at < bytes.length) bytes[at] = value;
+      const wire = new Wire(port);
+      wire.write(bytes);
+      await eventually(() => wire.closed || !wire.socket.connecting);
+      wire.socket[way]();
+      await wire.until(() => wire.closed);
+    }),
+    { numRuns: 300 },
+  );
+  let metrics = '';
+  const clean = [
+    'kvorum_http_inflight_requests 1\n',
+    'kvorum_http_inflight_body_bytes 0\n',
+    'kvorum_http_connections 1\n',
+  ];
+  while (!clean.every((line) => metrics.includes(line))) metrics = (await send('/metrics')).text;
+  expect((await send('/livez')).status).toBe(200);
 });
