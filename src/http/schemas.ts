@@ -104,7 +104,7 @@ export const Problem = Type.Object(
     option: Type.Optional(Type.String({ description: 'ERR_INVALID_ARGUMENT: the query option at fault' })),
     limit: Type.Optional(Type.Integer({ description: 'ERR_TOO_LARGE: the limit, in bytes' })),
     current: Type.Optional(nullable(Type.Ref('#/components/schemas/Entry'))),
-    revision: Type.Optional(revision('ERR_CAS_FAILED: revision of the store at which the condition did not hold')),
+    revision: Type.Optional(revision('ERR_CAS_FAILED, ERR_FUTURE_REVISION: revision of the store')),
     compactRevision: Type.Optional(Type.Integer({ description: 'ERR_COMPACTED: the oldest revision there is' })),
   },
   { description: 'RFC 9457 problem details' },
