@@ -2,7 +2,7 @@
  * The Raft log of one group. Entries lie under their index; where a run of entries of one term begins is kept in memory and on disk
  * (a few numbers), so that `term` never reads an entry; what is staged or in flight is served from memory.
  */
-import { invariant } from '../errors.ts';
+import { KvorumError, invariant } from '../errors.ts';
 import type { Entry, GroupId, HardState, IndexedConfiguration } from '../raft/types.ts';
 import { collect, firstOf } from './engine.ts';
 import type { Engine, EngineRecord } from './engine.ts';
@@ -284,7 +284,7 @@ export class GroupLog implements LogStore, Participant {
   #read(index: number): Entry {
     const bytes = this.#engine.get(indexKey(KIND.entry, this.#group, index));
     if (bytes === undefined) throw corrupt(`entry ${index} of group ${this.#group} is missing`);
-    const entry = decodeEntry(bytes);
+    const entry = this.#decode(index, bytes);
     if (entry.index !== index || entry.term !== this.term(index)) {
       throw corrupt(
         `where entry ${index} (term ${this.term(index)}) of group ${this.#group} belongs, ` +
@@ -292,6 +292,15 @@ export class GroupLog implements LogStore, Participant {
       );
     }
     return entry;
+  }
+
+  #decode(index: number, bytes: Uint8Array): Entry {
+    try {
+      return decodeEntry(bytes);
+    } catch (error) {
+      if (!KvorumError.is(error, 'ERR_CORRUPT')) throw error;
+      throw corrupt(`entry ${index} of group ${this.#group} is damaged: ${error.message}`, error);
+    }
   }
 
   /** Cuts the log before `from`. Keys up to `overwritten` are about to be written anew. */

@@ -25,13 +25,17 @@ const ENTRY_KINDS: readonly EntryKind[] = ['noop', 'command', 'config'];
 /** Records as maps, not as msgpackr's own structures: any msgpack library can read them, and old ones stay readable. */
 const packr = new Packr({ useRecords: false });
 
+/** For whoever has to decide what to do with this node: says what is wrong and what to do. */
 export function corrupt(what: string, cause?: unknown): KvorumError {
-  return new KvorumError(
-    'ERR_CORRUPT',
-    `${what}. This data directory can no longer be trusted: keep a copy of it for inspection, and replace the member ` +
-      `(its data comes back from the other members). Do not delete single files.`,
-    cause === undefined ? {} : { cause },
+  return damaged(
+    `${what}. This data directory can no longer be trusted: copy it aside, do not delete files in it, and do not start ` +
+      `this member with an emptied one. The other members go on without it; docs/storage.md says how it comes back.`,
+    cause,
   );
+}
+
+function damaged(what: string, cause?: unknown): KvorumError {
+  return new KvorumError('ERR_CORRUPT', what, cause === undefined ? {} : { cause });
 }
 
 function newerVersion(what: string, version: number): KvorumError {
@@ -42,12 +46,12 @@ function newerVersion(what: string, version: number): KvorumError {
   );
 }
 
-function verify(bytes: Uint8Array, seed: number, what: string): void {
-  if (bytes.length < RECORD_HEADER_BYTES) throw corrupt(`${what} is cut short (${bytes.length} bytes)`);
-  if (crc32(bytes.subarray(4), seed) !== readU32LE(bytes, 0)) throw corrupt(`${what} fails its checksum`);
+function verify(bytes: Uint8Array, seed: number, what: string, failure = corrupt): void {
+  if (bytes.length < RECORD_HEADER_BYTES) throw failure(`${what} is cut short (${bytes.length} bytes)`);
+  if (crc32(bytes.subarray(4), seed) !== readU32LE(bytes, 0)) throw failure(`${what} fails its checksum`);
   const version = bytes[4] as number;
   if (version > RECORD_VERSION) throw newerVersion(what, version);
-  if (version === 0) throw corrupt(`${what} has no layout version`);
+  if (version === 0) throw failure(`${what} has no layout version`);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -79,9 +83,9 @@ export function encodeEntry(entry: Entry): Uint8Array {
  * @throws KvorumError ERR_CORRUPT when the record is damaged, ERR_DATA_VERSION when a newer version wrote it.
  */
 export function decodeEntry(bytes: Uint8Array): Entry {
-  verify(bytes, 0, 'an entry record');
+  verify(bytes, 0, 'an entry record', damaged);
   const kind = ENTRY_KINDS[bytes[5] as number];
-  if (bytes.length < ENTRY_HEADER_BYTES || kind === undefined) throw corrupt('an entry record is malformed');
+  if (bytes.length < ENTRY_HEADER_BYTES || kind === undefined) throw damaged('an entry record is malformed');
   return {
     index: readU64LE(bytes, 14),
     term: readU64LE(bytes, 6),

@@ -136,7 +136,7 @@ describe('a flipped byte in the write-ahead file', () => {
     const error: unknown = await openLevelStore({ directory: image.directory }).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'ERR_CORRUPT' });
     const { message } = error as Error;
-    for (const part of [image.logPath, `offset ${at}`, 'batches from 3 on', 'replace the member']) {
+    for (const part of [image.logPath, `offset ${at}`, 'batches from 3 on', 'copy it aside']) {
       expect(message).toContain(part);
     }
     expect(await readFile(image.logPath)).toEqual(damaged);

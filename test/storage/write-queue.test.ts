@@ -140,7 +140,7 @@ describe('damage found when reading', () => {
       return store.disk;
     };
     const flip = (value: Uint8Array): Uint8Array => value.with(value.length - 1, (value.at(-1) as number) ^ 1);
-    const damaged = { code: 'ERR_CORRUPT', message: expect.stringContaining('replace the member') as string };
+    const damaged = { code: 'ERR_CORRUPT', message: expect.stringContaining('copy it aside') as string };
 
     let disk = await make();
     disk.damage(indexKey(0x11, 1, 2), flip);
