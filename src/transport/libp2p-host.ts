@@ -11,7 +11,13 @@ import { yamux } from '@libp2p/yamux';
 import { createLibp2p } from 'libp2p';
 import { KvorumError } from '../errors.ts';
 import { formatAddress, parseAddress, toMultiaddr } from './address.ts';
-import { ADMISSION_TIMEOUT_MS, CHANNEL_COUNT, DIAL_TIMEOUT_MS } from './limits.ts';
+import {
+  ADMISSION_TIMEOUT_MS,
+  CHANNEL_COUNT,
+  DIAL_TIMEOUT_MS,
+  INITIAL_WINDOW_BYTES,
+  MAX_WINDOW_BYTES,
+} from './limits.ts';
 import { quietNoise } from './quiet-noise.ts';
 import type { SocketGuard } from './socket-guard.ts';
 
@@ -26,11 +32,6 @@ export interface Libp2pHost {
  * strangers hold one for a few seconds at most.
  */
 const MAX_CONNECTIONS = 1024;
-
-/** The window of a stream, both at its start (part of the wire format: both sides must agree) and grown. */
-const INITIAL_WINDOW_BYTES = 256 * 1024;
-/** One write can be as large as the window, and what is written is ahead of a heartbeat: 1 MiB is some 2 ms of encryption. */
-const MAX_WINDOW_BYTES = 1024 * 1024;
 
 /** Streams of one connection and direction: one for each channel, admission, identify and one to spare. */
 const MAX_STREAMS = CHANNEL_COUNT + 3;

@@ -60,6 +60,12 @@ export const BACKOFF_MAX_MS = 2000;
 /** Wait before dialling again an address whose peer refused us: nothing changes until somebody does something about it. */
 export const REFUSED_RETRY_MS = 5000;
 
+/** Window of a stream at its start. Part of the wire format: both sides must have the same. */
+export const INITIAL_WINDOW_BYTES = 256 * KIB;
+
+/** It grows to this. One write can be as large as the window, and what is written is ahead of a heartbeat: 1 MiB is some 2 ms of encryption. */
+export const MAX_WINDOW_BYTES = MIB;
+
 /** Distinct refusals remembered, so that each is reported once. The oldest is forgotten first. */
 export const MAX_REFUSALS_REMEMBERED = 1000;
 
