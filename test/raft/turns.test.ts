@@ -1,6 +1,6 @@
 /** What a turn of the shell costs in messages and time: batching, prompt commits, retries, hints. */
 import { describe, expect, test } from 'vitest';
-import { Solo } from './solo.ts';
+import { entry, Solo, THREE } from './solo.ts';
 
 function leader(options: object = {}): Solo {
   const solo = new Solo({ options: { random: () => 0, ...options } });
@@ -59,7 +59,7 @@ describe('messages', () => {
   });
 
   test('an idle follower hears of a commit at once, a busy one twice a tick at most', () => {
-    const solo = leader();
+    const solo = leader({ heartbeatTicks: 4 });
     solo.tick();
     let notices = 0;
     for (let index = 2; index < 40; index++) {
@@ -146,6 +146,29 @@ describe('lost messages', () => {
     expect(two()).toMatchObject({ state: 'probe', next: 5 });
     solo.ack('2', 4);
     expect(two()).toMatchObject({ state: 'replicate', match: 4 });
+  });
+});
+
+describe('the disk', () => {
+  test('a write under way says nothing about the snapshot that replaces its log meanwhile', () => {
+    const solo = new Solo({ log: [1], term: 1, commit: 1 });
+    const { host } = solo;
+    const append = { type: 'Append', group: 1, from: '2', to: '1' } as const;
+    const entries = [entry(2, 1), entry(3, 1), entry(4, 1), entry(5, 1)];
+    host.step({ ...append, term: 1, prevIndex: 1, prevTerm: 1, commit: 1, entries });
+    host.takeReady();
+    const meta = { index: 3, term: 2, configuration: THREE };
+    const state = { index: 3, term: 2, hash: 5 };
+    host.receiveSnapshot({ kind: 'snapshot', from: '3', to: '1', term: 2, meta, state, starts: 1 });
+    host.takeReady();
+    solo.take();
+    // The first write ends: entries 2 to 5 are on disk, and are nobody's log any more.
+    host.persist();
+    expect(host.status).toMatchObject({ persistedIndex: 1, lastIndex: 3, commit: 3 });
+    expect(solo.take().filter(({ term }) => term === 2)).toEqual([]);
+    solo.settle();
+    expect(host.status).toMatchObject({ persistedIndex: 3, applied: 3 });
+    expect(solo.take('AppendResponse')).toMatchObject([{ to: '3', term: 2, index: 3 }]);
   });
 });
 
