@@ -64,7 +64,8 @@ export class FrameReader {
 }
 
 function concat(pieces: readonly Uint8Array[], length: number): Uint8Array {
-  const whole = new Uint8Array(length);
+  // Its own memory, not a piece of the shared pool: it may be kept for long.
+  const whole = Buffer.allocUnsafeSlow(length);
   let at = 0;
   for (const piece of pieces) {
     whole.set(piece, at);
@@ -126,7 +127,7 @@ export class FrameQueue {
       to++;
     }
     const buffers: Uint8Array[] = [];
-    const scratch = new Uint8Array(copied);
+    const scratch = Buffer.allocUnsafe(copied);
     let start = 0;
     let at = 0;
     for (let i = from; i < to; i++) {
