@@ -23,6 +23,8 @@ export interface CommandDeclaration<O extends Options> {
   readonly examples: readonly (readonly [string, string])[];
   /** More help below the examples. */
   readonly notes?: string;
+  /** Its standard error is the log of a node: errors are text there, with what to do, whatever form the output has. */
+  readonly isNode?: true;
   readonly run: (invocation: Invocation<O>) => Promise<ExitCode>;
 }
 
@@ -84,12 +86,15 @@ export function buildCommand<O extends Options>(declaration: CommandDeclaration<
     } catch (error) {
       const output = resolved === null ? flags['output'] : (resolved.values as Record<string, unknown>)['output'];
       const level = resolved === null ? undefined : (resolved.values as Record<string, unknown>)['logLevel'];
-      reportError(error, { json: output === 'json', stack: level === 'debug', advice: declaration.name === 'start' });
-      if (error instanceof UsageError && output !== 'json') {
+      const isNode = declaration.isNode === true;
+      reportError(error, { json: output === 'json' && !isNode, stack: level === 'debug', advice: isNode });
+      if (error instanceof UsageError && (output !== 'json' || isNode)) {
         console.error(`Run \`kvorum ${declaration.name} --help\` for its options.`);
       }
       process.exitCode = exitCodeOf(error);
     }
+    // Whatever handle is left, such as an open standard input, must not keep a node from ending that has stopped or never was.
+    if (declaration.isNode === true) process.exit();
   });
   return command;
 }

@@ -1,6 +1,5 @@
 /** `kvorum local`: a cluster of real processes on this machine. */
 import { CONFIG_OPTION, type CommandDeclaration } from './command.ts';
-import { EXIT } from './exit.ts';
 import { option, type Options } from './options.ts';
 import { filePath, integer, oneOf, port } from './parse.ts';
 
@@ -60,6 +59,7 @@ export const local: CommandDeclaration<typeof OPTIONS> = {
     'Run a cluster on this machine: three nodes by default, each a process of its own, and say what to try.\n' +
     'Ctrl-C stops them all. Starting again finds the data.',
   args: [],
+  isNode: true,
   options: OPTIONS,
   examples: [
     ['kvorum local', 'HTTP on 7101, 7102, 7103, data in .kvorum'],
@@ -69,7 +69,6 @@ export const local: CommandDeclaration<typeof OPTIONS> = {
   run: async ({ values, given }) => {
     const path = await import('node:path');
     const { runLocal } = await import('./supervisor.ts');
-    process.exitCode = EXIT.ok;
     return await runLocal({
       nodes: given.has('nodes') ? values.nodes : undefined,
       httpPort: given.has('httpPort') ? values.httpPort : undefined,

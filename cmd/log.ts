@@ -7,7 +7,7 @@ export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 export type LogFormat = 'text' | 'json';
 
-export function createLogger(options: { level: LogLevel; format: LogFormat; node: string }): Logger {
+export function createLogger(options: { level: LogLevel; format: LogFormat }): Logger {
   // Synchronous, because the last line before an exit is the one that matters. A node logs little.
   const stderr = pino.destination({ fd: 2, sync: true });
   const destination =
@@ -19,7 +19,7 @@ export function createLogger(options: { level: LogLevel; format: LogFormat; node
             stderr.write(parsed === null ? line : `${formatLogLine(parsed)}\n`);
           },
         };
-  return pino({ level: options.level, base: { node: options.node } }, destination);
+  return pino({ level: options.level, base: null }, destination);
 }
 
 export interface LogLine {

@@ -12,7 +12,13 @@ export function readSecret(file: string | undefined, environment: Environment): 
 
 /** The HTTP bearer token, undefined for none. A file that was named wins over `KVORUM_HTTP_TOKEN`. */
 export function readToken(file: string | undefined, environment: Environment): string | undefined {
-  return read('--http-token-file', file, 'KVORUM_HTTP_TOKEN', environment);
+  const token = read('--http-token-file', file, 'KVORUM_HTTP_TOKEN', environment);
+  // RFC 6750, section 2.1: anything else cannot stand in an Authorization header, so no request could ever match it.
+  if (token !== undefined && !/^[A-Za-z0-9._~+/-]+=*$/.test(token)) {
+    const source = file === undefined ? 'KVORUM_HTTP_TOKEN' : `--http-token-file: ${file}`;
+    throw new KvorumError('ERR_CONFIG', `${source}: a bearer token has only letters, digits and - . _ ~ + / =`);
+  }
+  return token;
 }
 
 function read(

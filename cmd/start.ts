@@ -1,4 +1,6 @@
 /** `kvorum start`: one node in the foreground. */
+import module from 'node:module';
+
 import type { HttpOptions, KvorumNode, Limits, NodeOptions, Timing } from '../src/node/types.ts';
 import { CONFIG_OPTION, type CommandDeclaration } from './command.ts';
 import { EXIT, reportError, UsageError, type ExitCode } from './exit.ts';
@@ -175,6 +177,7 @@ export const start: CommandDeclaration<typeof OPTIONS> = {
     'Run one node in the foreground. Without --initial-cluster it is a cluster of one.\n' +
     'SIGTERM or SIGINT stops it: it hands over leadership, drains and exits with 0; a second one forces the exit.',
   args: [],
+  isNode: true,
   options: OPTIONS,
   examples: [
     ['kvorum start', 'a cluster of one, data in .kvorum/n1'],
@@ -189,9 +192,7 @@ Every option is also an environment variable, and a key of the config file in ca
 A flag goes before the environment, the environment before the file.`,
   run: async ({ args, values }) => {
     if (args.length > 0) throw new UsageError(`unexpected argument "${args[0]}"`);
-    const code = await runNode(values);
-    // Whatever handle is left must not keep a node that has stopped from ending.
-    process.exit(code);
+    return await runNode(values);
   },
 };
 
@@ -200,7 +201,8 @@ async function runNode(values: StartValues): Promise<ExitCode> {
   const { createLogger } = await import('./log.ts');
   const { askWhenStdinEnds, listenForStop } = await import('./shutdown.ts');
   const format = values.logFormat ?? (process.stderr.isTTY ? 'text' : 'json');
-  const logger = createLogger({ level: values.logLevel, format, node: values.name });
+  const nodeLogger = createLogger({ level: values.logLevel, format });
+  const logger = nodeLogger.child({ node: values.name });
 
   const controller = new AbortController();
   const asked = new Promise<string>((resolve) => {
@@ -219,16 +221,18 @@ async function runNode(values: StartValues): Promise<ExitCode> {
   });
   const crash = (error: unknown): void => {
     logger.error({ err: error }, 'uncaught error');
-    reportError(error, { json: values.output === 'json', stack: true });
+    reportError(error, { stack: true });
     process.exit(EXIT.failure);
   };
   process.on('uncaughtException', crash).on('unhandledRejection', crash);
 
   warnWhenOpen(values, options, logger);
   const { startNode } = await import('../src/index.ts');
+  // Now, because a node that is killed writes nothing at its exit; it takes time only when there is something new.
+  module.flushCompileCache();
   let node: KvorumNode;
   try {
-    node = await startNode({ ...options, logger, signal: controller.signal });
+    node = await startNode({ ...options, logger: nodeLogger, signal: controller.signal });
   } catch (error) {
     if (controller.signal.aborted) return EXIT.ok;
     throw error;
@@ -237,7 +241,7 @@ async function runNode(values: StartValues): Promise<ExitCode> {
   const end = await Promise.race([asked, node.failed]);
   if (typeof end !== 'string') {
     logger.error({ err: end }, 'the node stopped by itself');
-    reportError(end, { json: values.output === 'json', stack: values.logLevel === 'debug', advice: true });
+    reportError(end, { stack: values.logLevel === 'debug', advice: true });
     return EXIT.failure;
   }
   await node.close({ drainTimeoutMs: values.drainTimeout });

@@ -178,8 +178,9 @@ HTTP API: ${first}/docs    Logs: ${relative(cluster.home)}/*.log    Ctrl-C stops
 
 /** How this program is called where it stands: by npm in a checkout, by name once it is installed. */
 function invocation(): string {
-  if (import.meta.filename.endsWith('.ts')) return 'npm run -s kvorum --';
-  return process.env['npm_command'] === 'exec' ? 'npx kvorum' : 'kvorum';
+  if (!import.meta.filename.endsWith('.ts')) return process.env['npm_command'] === 'exec' ? 'npx kvorum' : 'kvorum';
+  const root = path.dirname(import.meta.dirname);
+  return process.cwd() === root ? 'npm run -s kvorum --' : `node ${path.join(import.meta.dirname, 'kvorum.ts')}`;
 }
 
 /** Relative to the working directory where that is shorter. */

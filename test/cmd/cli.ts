@@ -4,9 +4,6 @@ import path from 'node:path';
 
 export const ENTRY = path.join(import.meta.dirname, '../../cmd/kvorum.ts');
 
-/** Hundreds of processes are started from the same sources; compiled once, each starts in half the time. */
-const COMPILE_CACHE = path.join(import.meta.dirname, '../../node_modules/.cache/kvorum-tests');
-
 export interface Finished {
   readonly code: number | null;
   readonly stdout: string;
@@ -25,7 +22,7 @@ export function cleanEnvironment(extra: Readonly<Record<string, string>> = {}): 
   const entries = Object.entries(process.env).filter(
     (entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith('KVORUM_'),
   );
-  return { ...Object.fromEntries(entries), NODE_COMPILE_CACHE: COMPILE_CACHE, ...extra };
+  return { ...Object.fromEntries(entries), ...extra };
 }
 
 export async function kvorum(args: readonly string[], options: RunOptions = {}): Promise<Finished> {

@@ -289,8 +289,8 @@ describe('endpoints', () => {
   });
 
   test('the token goes along', async () => {
-    await kvorum(['get', 'a', '--endpoints', node.url], { env: { KVORUM_HTTP_TOKEN: 'open sesame' } });
-    expect(node.seen[0]?.headers.authorization).toBe('Bearer open sesame');
+    await kvorum(['get', 'a', '--endpoints', node.url], { env: { KVORUM_HTTP_TOKEN: 'open-sesame' } });
+    expect(node.seen[0]?.headers.authorization).toBe('Bearer open-sesame');
   });
 
   test('what is no Kvorum node is said to be none', async () => {

@@ -72,6 +72,7 @@ describe('usage errors: exit code 2, one line that says what is wrong, one that 
     [['start', '--initial-cluster', 'n1'], {}, '--initial-cluster: "n1" is not a list'],
     [['start'], { KVORUM_ELECTION_TIMEOUT: '-1' }, 'KVORUM_ELECTION_TIMEOUT: "-1" is not a duration'],
     [['start', '--secret-file', '/does/not/exist'], {}, '--secret-file: ENOENT'],
+    [['start'], { KVORUM_HTTP_TOKEN: 'open sesame' }, 'KVORUM_HTTP_TOKEN: a bearer token has only'],
     [['start', '--config', '/does/not/exist'], {}, 'config file /does/not/exist: ENOENT'],
   ])('%j %j names its option', async (args, env, message) => {
     const { code, stdout, stderr } = await kvorum(args, { env, cwd: os.tmpdir() });

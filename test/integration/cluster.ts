@@ -5,12 +5,12 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { onTestFailed, onTestFinished } from 'vitest';
+import { onTestFinished } from 'vitest';
 
 import { cleanEnvironment, ENTRY } from '../cmd/cli.ts';
 import { Api } from './api.ts';
@@ -124,7 +124,8 @@ export class NodeProcess {
       let text = '';
       child.stdout?.on('data', (chunk: Buffer) => {
         text += chunk.toString();
-        if (text.includes('\n')) resolve(JSON.parse(text) as ReadyLine);
+        const end = text.indexOf('\n');
+        if (end >= 0) resolve(JSON.parse(text.slice(0, end)) as ReadyLine);
       });
       void this.#exit.then(({ code, signal }) => {
         reject(new Error(`${this.name} ended (${code ?? signal}) before it was ready\n${this.logTail()}`));
@@ -165,7 +166,7 @@ export class NodeProcess {
 
   /** Everything that was logged, over all restarts. */
   logs(): string {
-    return readFileSync(this.#logFile, 'utf8');
+    return existsSync(this.#logFile) ? readFileSync(this.#logFile, 'utf8') : '';
   }
 
   logTail(lines = 20): string {
@@ -238,10 +239,8 @@ export class Cluster {
       });
     });
     const cluster = new Cluster(directory, secretFile, nodes);
-    onTestFailed(() => {
-      report(nodes.map((node) => node.logTail()).join('\n'));
-    });
-    onTestFinished(async () => {
+    onTestFinished(async ({ task }) => {
+      if (task.result?.state === 'fail') report(cluster.logTails());
       await cluster.destroy();
     });
     return cluster;

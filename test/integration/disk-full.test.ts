@@ -18,25 +18,24 @@ if (!possible) report('disk-full: skipped, because this system lets nobody mount
 /** Runs the node (`$@`) on a nearly full tmpfs; when it has ended, makes room and runs it again on what it left. */
 const TWICE = `
 set -e
-data="$1"; shift
-mkdir -p "$data"
-mount -t tmpfs -o size=48m tmpfs "$data"
-head -c 25165824 /dev/zero > "$data/ballast"
+disk="$1"; shift
+mkdir -p "$disk"
+mount -t tmpfs -o size=48m tmpfs "$disk"
+head -c 25165824 /dev/zero > "$disk/ballast"
 code=0
 "$@" || code=$?
 echo "first run ended with $code" >&2
-rm "$data/ballast"
+rm "$disk/ballast"
 exec "$@"
 `;
 
 test.runIf(possible)('a full disk stops the node, and what was acknowledged is there once there is room', async () => {
   const cluster = await Cluster.prepare({
     nodes: 1,
-    wrap: (_, directory) => [...NAMESPACE, 'sh', '-c', TWICE, 'sh', path.join(directory, 'n1')],
+    wrap: (_, directory) => [...NAMESPACE, 'sh', '-c', TWICE, 'sh', path.join(directory, 'disk')],
   });
   const node = cluster.node('n1');
-  node.start();
-  await node.ready();
+  await node.restart(['--data-dir', path.join(cluster.directory, 'disk', 'n1')]);
   const value = 'x'.repeat(64 * 1024);
   const acknowledged: string[] = [];
   let refusal: number | string = '';
