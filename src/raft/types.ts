@@ -298,7 +298,10 @@ export interface RaftCore {
   tick(): void;
   step(message: Message): void;
   propose(data: readonly Uint8Array[]): ProposeResult;
-  /** Confirms leadership for a read. The answer comes as a ReadState with this token. Tokens grow; one is used once. */
+  /**
+   * Confirms leadership for a read. The answer comes as a ReadState with this token. Tokens grow; one is used once. Its index is
+   * null as soon as no leader is known, or another one: ask again when the soft state names one, not at once.
+   */
   readIndex(token: number): void;
   /** `to` null: the most up-to-date voter. False when there is nobody to transfer to or this node is not the leader. */
   transferLeadership(to: NodeId | null): boolean;
