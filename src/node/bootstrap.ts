@@ -102,7 +102,9 @@ export class Bootstrap {
   facts(): BootstrapFacts {
     const { name, identity } = this.#options;
     const { id, peerId } = identity;
-    return { name, id, peerId, initialCluster: this.#initialCluster, proposal: this.#proposal, map: this.#map };
+    // With the map all is said; this travels in every Hello.
+    if (this.#map !== null) return { name, id, peerId, initialCluster: [], proposal: null, map: this.#map };
+    return { name, id, peerId, initialCluster: this.#initialCluster, proposal: this.#proposal, map: null };
   }
 
   /** The verdict on a peer while this node has no map. Afterwards it is `judgeHello` that judges. */
@@ -155,7 +157,7 @@ export class Bootstrap {
       const facts = factsOf(peer.hello);
       if (facts !== undefined) this.#others.set(peer.id, facts);
       // What changed here between our Hello and now.
-      this.#tell(peer.id);
+      if (this.#map === null || facts?.map === null) this.#tell(peer.id);
       this.#consider();
     } else this.#others.delete(peer.id);
   }

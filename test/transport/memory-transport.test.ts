@@ -96,6 +96,46 @@ describe('a network in memory', () => {
     expect(got).toEqual([...got].sort((x, y) => x - y));
   });
 
+  test('two that dial each other at any time, whatever the delays, end with one link and lose no order', async () => {
+    for (let seed = 1; seed <= 300; seed++) {
+      let state = seed;
+      const random = (): number => {
+        state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
+        return state / 0x80000000;
+      };
+      const h = new MemoryHarness({ delayMs: () => random() * 8, random });
+      const a = await h.create({ name: 'a' });
+      const b = await h.create({ name: 'b' });
+      a.transport.connect(b.transport.address);
+      await h.pass(random() * 30);
+      b.transport.connect(a.transport.address);
+      let sent = 0;
+      const talk = async (ms: number): Promise<void> => {
+        for (let at = 0; at < ms; at += 2) {
+          sent++;
+          const frame = Uint8Array.of(sent >> 8, sent & 255);
+          a.transport.send(b.id, 'raft', [frame]);
+          b.transport.send(a.id, 'raft', [frame]);
+          await h.pass(2);
+        }
+      };
+      await talk(200);
+      const settled = [a, b].map((node) => node.frames.length);
+      await talk(200);
+      await h.pass(20);
+      for (const [index, node] of [a, b].entries()) {
+        expect(eventTypes(node).filter((type) => type !== 'up')).toEqual([]);
+        expect(node.frames.length - settled[index]!).toBeGreaterThanOrEqual(99);
+        const numbers = node.frames.map(({ frame }) => frame[0]! * 256 + frame[1]!);
+        expect(numbers).toEqual([...numbers].sort((x, y) => x - y));
+      }
+      // Long after, one connection is left: nobody is told of its rival's end.
+      await h.pass(15_000);
+      for (const node of [a, b]) expect(eventTypes(node).filter((type) => type !== 'up')).toEqual([]);
+      await h.close();
+    }
+  });
+
   test('the same inputs give the same run', async () => {
     const run = async (): Promise<unknown> => {
       let state = 99;
