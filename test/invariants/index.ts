@@ -3,6 +3,7 @@ import { acknowledgedKept } from './acknowledged-kept.ts';
 import { appendContiguous } from './append-contiguous.ts';
 import { boundedInflight } from './bounded-inflight.ts';
 import { boundedUncommitted } from './bounded-uncommitted.ts';
+import { electedByQuorum } from './elected-by-quorum.ts';
 import { electionSafety } from './election-safety.ts';
 import { leaderAppendOnly } from './leader-append-only.ts';
 import { leaderCompleteness } from './leader-completeness.ts';
@@ -20,6 +21,7 @@ import type { Invariant } from './world.ts';
 
 export function allInvariants(): Invariant[] {
   return [
+    electedByQuorum(),
     electionSafety(),
     leaderAppendOnly(),
     logMatching(),

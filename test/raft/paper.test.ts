@@ -508,6 +508,7 @@ describe('§5.5 Follower and candidate crashes', () => {
     solo.step(append('2', 1, { entries: entries.slice(0, 1) }));
     solo.step(append('2', 1, { prevIndex: 1, prevTerm: 1 }));
     expect(solo.host.log.log).toEqual(kept);
+    expect(solo.status.lastIndex).toBe(3);
     expect(solo.take('AppendResponse').map(({ rejected, index }) => [rejected, index])).toEqual([
       [false, 3],
       [false, 3],

@@ -18,7 +18,7 @@ export interface SoloOptions {
   readonly id?: NodeId;
 }
 
-type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+export type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 /** A message to the core, without what is always the same. */
 export type Said = Without<Message, 'group' | 'to'>;
 

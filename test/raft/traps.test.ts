@@ -8,6 +8,7 @@ import { Cluster, configuration } from '../sim/cluster.ts';
 import type { HostOptions } from '../sim/cluster.ts';
 import { Random } from '../sim/random.ts';
 import { entry, FIVE, Solo, THREE } from './solo.ts';
+import type { Said } from './solo.ts';
 
 const bytes = (length: number): Uint8Array[] => [new Uint8Array(length)];
 
@@ -240,6 +241,122 @@ describe('5. reads', () => {
     expect(served).toEqual([]);
     solo.step({ type: 'HeartbeatResponse', from: '2', term: solo.status.term, round });
     expect(served).toEqual([1]);
+  });
+});
+
+describe('5, with leases (thesis §6.4.1; decision 10)', () => {
+  const leases = { leaseReads: true, tickMs: 10, random: () => 0 };
+
+  /** A leader whose lease holds. */
+  function holder(): Solo {
+    const solo = new Solo({ options: leases });
+    solo.lead();
+    for (const id of ['2', '3']) solo.ack(id, 1);
+    extend(solo);
+    return solo;
+  }
+
+  function extend(solo: Solo): void {
+    solo.take();
+    solo.tick(2);
+    for (const { to, round } of solo.take('Heartbeat')) {
+      solo.step({ type: 'HeartbeatResponse', from: to, term: solo.status.term, round });
+    }
+  }
+
+  /** Whether a read is served without a word to anybody. */
+  function servesAlone(solo: Solo): boolean {
+    solo.take();
+    let served = false;
+    solo.host.readIndex((index) => {
+      served ||= index !== null;
+    });
+    solo.settle();
+    expect(solo.take('Heartbeat').length > 0).toBe(!served);
+    return served;
+  }
+
+  const ask = (from: NodeId, term: number, preVote: boolean, transfer = false): Said => ({
+    type: 'VoteRequest',
+    from,
+    term,
+    preVote,
+    lastIndex: 9,
+    lastTerm: 1,
+    transfer,
+  });
+  const grants = (solo: Solo): boolean[] => solo.take('VoteResponse').map(({ granted }) => granted);
+  const heartbeat: Said = { type: 'Heartbeat', from: '2', term: 1, commit: 0, round: 1 };
+
+  test('a lease serves reads alone, and ends by the clock although ticks were missed', () => {
+    const solo = holder();
+    expect(servesAlone(solo)).toBe(true);
+    // A pause: one late tick at most, but the clock knows.
+    solo.cluster.now += 100;
+    expect(servesAlone(solo)).toBe(false);
+  });
+
+  test('a lease ends before anybody who confirmed it may vote for another', () => {
+    const solo = holder();
+    solo.cluster.now += 80;
+    expect(servesAlone(solo)).toBe(false);
+  });
+
+  test('no lease holds once TimeoutNow has left, not even when the transfer came to nothing', () => {
+    const solo = holder();
+    expect(solo.host.transfer('2')).toBe(true);
+    solo.settle();
+    expect(solo.take('TimeoutNow').length).toBeGreaterThan(0);
+    expect(servesAlone(solo)).toBe(false);
+    for (let i = 0; i < 10; i++) extend(solo);
+    expect(solo.host.propose(bytes(1)).status).toBe('accepted');
+    expect(servesAlone(solo)).toBe(false);
+  });
+
+  test('who confirmed a lease keeps its promise over a restart', () => {
+    const solo = new Solo({ term: 1, options: leases });
+    solo.step(heartbeat);
+    solo.host.crash();
+    solo.host.start();
+    solo.settle();
+    solo.step(ask('3', 2, true));
+    solo.step(ask('3', 2, false));
+    expect(grants(solo)).toEqual([false, false]);
+    expect(solo.status.term).toBe(1);
+    solo.tick(10);
+    solo.take();
+    solo.step(ask('3', 2, false));
+    expect(grants(solo)).toEqual([true]);
+  });
+
+  test('a crash hint does not shorten the promise: neither its own election nor a vote', () => {
+    const solo = new Solo({ term: 1, options: leases });
+    solo.step(heartbeat);
+    solo.tick(1);
+    solo.host.peerLost('2');
+    solo.settle();
+    for (let i = 0; i < 8; i++) {
+      solo.step(ask('3', 2, true));
+      solo.step(ask('3', 2, false));
+      expect(grants(solo)).toEqual([false, false]);
+      expect(solo.status.role).toBe('follower');
+      solo.tick(1);
+    }
+    // Only the leader itself may release it from that.
+    solo.step(ask('3', 2, false, true));
+    expect(grants(solo)).toEqual([true]);
+  });
+
+  test('without leases the hint works at once', () => {
+    const solo = new Solo({ term: 1, options: { random: () => 0 } });
+    solo.step(heartbeat);
+    solo.step(ask('3', 2, true));
+    expect(grants(solo)).toEqual([false]);
+    solo.host.peerLost('2');
+    solo.settle();
+    expect(solo.status.role).toBe('preCandidate');
+    solo.step(ask('3', 2, true));
+    expect(grants(solo)).toEqual([true]);
   });
 });
 
@@ -480,7 +597,15 @@ describe('9. positions', () => {
     const solo = new Solo();
     const entries = Array.from({ length: 6 }, (_, i) => entry(i + 1, 1));
     solo.step({ type: 'Append', from: '2', term: 1, prevIndex: 0, prevTerm: 0, commit: 5, entries });
-    for (const index of [1, 3, 5]) {
+    // The second time the log before is compacted, so that it cannot vouch for itself any more.
+    for (const [round, index] of [1, 3, 5, 1, 3, 5].entries()) {
+      if (round === 3) {
+        solo.host.flush();
+        solo.host.persist(Infinity);
+        solo.host.disk.sync();
+        expect(solo.host.compact(5)).toBe(5);
+        solo.settle();
+      }
       const meta = { index, term: 1, configuration: configuration(['7']) };
       const state = { index, term: 1, hash: 0 };
       solo.host.receiveSnapshot({ kind: 'snapshot', from: '2', to: '1', term: 1, meta, state, starts: 1 });

@@ -290,6 +290,7 @@ export class Host implements NodeView {
         if (this.#readys.some((ready) => ready.snapshot?.index === item.install.index)) break;
         this.applied = item.state;
         this.#unapplied.shift();
+        this.#giveUpBefore(item.install.term);
         for (const index of this.#received.keys()) if (index <= item.install.index) this.#received.delete(index);
         // Whoever waited for an entry inside the snapshot never learns whose it was.
         for (const index of this.waiting.keys()) if (index <= item.install.index) this.waiting.delete(index);
@@ -308,6 +309,8 @@ export class Host implements NodeView {
 
   /** Hands the applied state to the disk. */
   flush(): void {
+    // A snapshot on its way to the disk brings its own state, and nothing older may come after it.
+    if (this.#readys.some((ready) => ready.snapshot !== null)) return;
     const queued = this.disk.queue.findLast((operation) => operation.kind === 'flush');
     if (this.applied.index > (queued?.kind === 'flush' ? queued.state : this.disk.written.applied).index) {
       this.disk.stage({ kind: 'flush', state: this.applied });

@@ -19,6 +19,8 @@ export interface Profile {
     readonly maxDelayMs: number;
     readonly loss: number;
     readonly duplication: number;
+    /** Chance that a packet comes up to a second late: long after an election. */
+    readonly late: number;
     /** Links keep their order, as streams do; otherwise every packet finds its own way. */
     readonly ordered: boolean;
   };
@@ -81,6 +83,7 @@ export function drawProfile(random: Random): Profile {
       maxDelayMs: minDelayMs + random.pick([1, 5, 20, 60]),
       loss: random.pick([0, 0.01, 0.05, 0.2]),
       duplication: random.pick([0, 0.01, 0.1]),
+      late: random.pick([0, 0, 0.01, 0.1]),
       ordered: random.chance(0.5),
     },
     disk: { minWriteMs: 0, maxWriteMs: random.pick([0, 2, 10, 60]) },

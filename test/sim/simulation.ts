@@ -220,14 +220,15 @@ export class Simulation {
 
   // -- Running a host --------------------------------------------------------------------------------------------------
 
-  /** Gives an input to a host, now or when its pause ends; nothing when it is down by then. */
-  #input(id: NodeId, action: (host: Host) => void): void {
+  /** Gives an input to a host, now or when its pause ends, before or after what has gathered meanwhile. */
+  #input(id: NodeId, action: (host: Host) => void, first = false): void {
     const around = this.#surroundings(id);
     const run = (): void => {
       this.cluster.act(id, action);
       if (this.cluster.node(id).up) this.#arrange(id);
     };
     if (around.held === null) run();
+    else if (first) around.held.unshift(run);
     else around.held.push(run);
   }
 
@@ -300,7 +301,7 @@ export class Simulation {
   // -- Network ---------------------------------------------------------------------------------------------------------
 
   #transmit(packet: Packet): void {
-    const { minDelayMs, maxDelayMs, loss, duplication, ordered } = this.profile.network;
+    const { minDelayMs, maxDelayMs, loss, duplication, late, ordered } = this.profile.network;
     const random = this.#random;
     const key = `${packet.from}>${packet.to}`;
     if (this.#storm && (this.#blocked.has(key) || random.chance(loss))) {
@@ -314,6 +315,7 @@ export class Simulation {
       delay = Math.max(delay, busy - this.#agenda.now);
       this.#busyUntil.set(key, this.#agenda.now + delay);
     }
+    if (this.#storm && !ordered && random.chance(late)) delay += random.between(50, random.pick([200, 1000]));
     this.#carry(packet, delay);
     if (this.#storm && packet.kind === 'message' && random.chance(duplication)) {
       this.#carry(packet, delay + random.between(0, random.pick([5, 50, 500])));
@@ -376,14 +378,13 @@ export class Simulation {
       this.#proposals += 1;
       return new TextEncoder().encode(`${this.#proposals}${'.'.repeat(this.#random.pick([0, 0, 10, 80]))}`);
     });
-    this.#input(id, (host) => {
-      if (host.up) host.propose(data);
-    });
+    this.#input(id, (host) => host.up && void host.propose(data), this.#random.chance(0.5));
   }
 
   #read(): void {
     const id = this.#someone(false);
-    if (id !== null) this.#input(id, (host) => host.up && void host.readIndex());
+    // A paused leader that wakes up may be asked before it hears what has happened: the hardest moment for a read.
+    if (id !== null) this.#input(id, (host) => host.up && void host.readIndex(), this.#random.chance(0.5));
   }
 
   #crash(): void {
@@ -395,15 +396,19 @@ export class Simulation {
     this.#resume(id);
     host.crash(this.#random.between(0, host.disk.vulnerable));
     Object.assign(around, { writing: false, stalledUntil: 0, restarting: true });
-    for (const other of this.profile.ids) {
-      // Some see the connection refused; a hint may even come when the process is back already.
-      if (other === id || !this.#random.chance(0.5)) continue;
-      this.#agenda.after(this.#random.between(1, 30), () => this.#input(other, (peer) => peer.up && peer.peerLost(id)));
-    }
+    this.#hint(id);
     this.#agenda.after(this.#random.between(1, this.#random.pick([10, 300, 1000])), () => {
       around.restarting = false;
       this.#input(id, (dead) => dead.start());
     });
+  }
+
+  /** Some of the others see the connection refused; a hint may even come when the process is back already. */
+  #hint(id: NodeId): void {
+    for (const other of this.profile.ids) {
+      if (other === id || !this.#random.chance(0.5)) continue;
+      this.#agenda.after(this.#random.between(1, 30), () => this.#input(other, (peer) => peer.up && peer.peerLost(id)));
+    }
   }
 
   #partition(): void {
@@ -430,6 +435,8 @@ export class Simulation {
     if (id === null || this.#surroundings(id).held !== null) return;
     this.#surroundings(id).held = [];
     this.#line(`${id} pauses`);
+    // Somebody may take the silence for a crash.
+    if (this.#random.chance(0.3)) this.#hint(id);
     this.#agenda.after(this.#random.between(10, this.#random.pick([50, 500])), () => this.#resume(id));
   }
 
