@@ -110,7 +110,7 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
     this.handlers = options.handlers;
     this.logger = options.logger;
     this.#refusals = new Refusals((event) => {
-      if (event.type === 'refused') this.logger?.warn({ ...event }, 'peer refused');
+      this.logger?.debug({ ...event }, 'peer refused');
       this.#tell(event);
     });
     this.reconnector = new Reconnector({
