@@ -125,6 +125,11 @@ export class Bootstrap {
     if (this.#map === null && this.#initialCluster.some(([name]) => name === hello.name)) {
       this.#fail(new KvorumError(clash.code, clash.message));
     }
+    // A member of a formed cluster is told as news: the verdict is not on it, and it must not take it for one.
+    if (facts.map !== null) {
+      const message = `${this.#options.name} cannot become a member as it is: ${clash.message}`;
+      return { ok: false, code: 'ERR_BOOTSTRAP_CONFLICT', message };
+    }
     return { ok: false, code: clash.code, message: clash.message };
   }
 

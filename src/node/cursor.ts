@@ -20,7 +20,8 @@ export function encodeCursor({ revision, after, start, end, count }: Cursor): st
 
 /** Throws ERR_INVALID_ARGUMENT for anything that `encodeCursor` did not make. */
 export function decodeCursor(text: string): Cursor {
-  const bad = (): KvorumError => new KvorumError('ERR_INVALID_ARGUMENT', 'the cursor is not one that this API gave out');
+  const bad = (): KvorumError =>
+    new KvorumError('ERR_INVALID_ARGUMENT', 'the cursor is not one that this API gave out');
   let fields: unknown;
   try {
     fields = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));

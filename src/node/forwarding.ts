@@ -140,7 +140,7 @@ export function decodeTransfer(bytes: Uint8Array): TransferFrame {
   const [group, bootEpoch, request, to] = unpackBody(bytes, 'transfer');
   if (!isCount(group) || !isCount(bootEpoch) || !isCount(request)) throw malformedFrame('transfer');
   if (to !== null && typeof to !== 'string') throw malformedFrame('transfer');
-  return { group, bootEpoch, request, to: to as string | null };
+  return { group, bootEpoch, request, to };
 }
 
 export interface TransferResultFrame {

@@ -139,7 +139,8 @@ export class KvService {
     );
     const { entries, count, more } = result;
     const last = entries.at(-1);
-    const nextCursor = more && last !== undefined ? encodeCursor({ ...bounds, revision, after: last.key, count }) : null;
+    const nextCursor =
+      more && last !== undefined ? encodeCursor({ ...bounds, revision, after: last.key, count }) : null;
     return { revision, entries, count, nextCursor };
   }
 
@@ -163,7 +164,8 @@ export class KvService {
 
   /** A key, or an end of a range, which may be empty. */
   #bound(key: Key): ByteKey {
-    if (typeof key !== 'string' && !(key instanceof Uint8Array)) throw new KvorumError('ERR_BAD_KEY', 'a key is a string or bytes');
+    if (typeof key !== 'string' && !(key instanceof Uint8Array))
+      throw new KvorumError('ERR_BAD_KEY', 'a key is a string or bytes');
     const byteKey = typeof key === 'string' ? textToKey(key) : bytesToKey(key);
     const { maxKeyBytes } = this.#limits;
     if (byteKey.length > maxKeyBytes) {

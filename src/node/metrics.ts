@@ -1,5 +1,5 @@
 /** The node's metrics, read from live state when they are scraped: nothing is counted on a hot path for them. */
-import { Counter, Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Store } from '../storage/types.ts';
 import type { Transport } from '../transport/types.ts';
 import type { Replica } from './replica.ts';
@@ -65,7 +65,11 @@ export function registerMetrics(registry: Registry, sources: MetricsSources): vo
     registers,
     collect: () => lastSync.set(store.stats().lastSyncMs / 1000),
   });
-  total('kvorum_peer_malformed_total', 'Links closed for bytes that are not our protocol.', () => transport.stats().malformed);
+  total(
+    'kvorum_peer_malformed_total',
+    'Links closed for bytes that are not our protocol.',
+    () => transport.stats().malformed,
+  );
   const refused: Counter = new Counter({
     name: 'kvorum_peer_refused_total',
     help: 'Peers refused at admission, by code.',
@@ -76,7 +80,11 @@ export function registerMetrics(registry: Registry, sources: MetricsSources): vo
       for (const [code, count] of Object.entries(transport.stats().refused)) refused.inc({ code }, count);
     },
   });
-  const perPeer = (name: string, help: string, pick: (peer: ReturnType<Transport['stats']>['peers'][number]) => number) => {
+  const perPeer = (
+    name: string,
+    help: string,
+    pick: (peer: ReturnType<Transport['stats']>['peers'][number]) => number,
+  ) => {
     const metric: Counter = new Counter({
       name,
       help,

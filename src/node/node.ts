@@ -161,10 +161,7 @@ export class Node implements KvorumNode {
     return this.#serving(({ kv }) => kv.delete(key, options));
   }
 
-  deleteRange(
-    range: { prefix: Key } | { start: Key; end: Key | null },
-    options?: CallOptions,
-  ): Promise<DeleteAnswer> {
+  deleteRange(range: { prefix: Key } | { start: Key; end: Key | null }, options?: CallOptions): Promise<DeleteAnswer> {
     return this.#serving(({ kv }) => kv.deleteRange(range, options));
   }
 
@@ -227,7 +224,11 @@ export class Node implements KvorumNode {
       const { appliedIndex } = replica.machine;
       const members = replica.machine.members;
       check('joined', true, `cluster ${this.clusterId}`);
-      check('leader', leader !== null, leader === null ? 'no leader is known' : `${members.find(({ id }) => id === leader)?.name ?? leader} leads`);
+      check(
+        'leader',
+        leader !== null,
+        leader === null ? 'no leader is known' : `${members.find(({ id }) => id === leader)?.name ?? leader} leads`,
+      );
       check('caught-up', replica.caughtUp, `applied ${appliedIndex} of ${committed} known to be committed`);
     }
     return { ready: checks.every(({ ok }) => ok), checks };
@@ -321,7 +322,8 @@ export class Node implements KvorumNode {
       crashHintTicks: Math.round(timing.crashHintMs / timing.tickMs),
       maxAppendBytes: 1024 * 1024,
       maxInflightMessages: 256,
-      maxInflightBytes: 16 * 1024 * 1024,
+      // A follower that lags is served from the disk, synchronously and in one turn, up to this much.
+      maxInflightBytes: 4 * 1024 * 1024,
       maxUncommittedBytes: limits.maxUncommittedBytes,
       maxApplyBytes: 4 * 1024 * 1024,
       maxCachedBytes: 16 * 1024 * 1024,
@@ -450,7 +452,10 @@ export class Node implements KvorumNode {
   /** The loop has stopped by itself: nothing is acknowledged any more. */
   #stopped(error: KvorumError): void {
     this.#failure = error;
-    this.#options.logger.error({ node: this.name, code: error.code, err: error }, `the node has stopped: ${error.message}`);
+    this.#options.logger.error(
+      { node: this.name, code: error.code, err: error },
+      `the node has stopped: ${error.message}`,
+    );
     this.#fail(error);
   }
 
@@ -495,15 +500,15 @@ export class Node implements KvorumNode {
 
   /** Waits for a condition, at most `timeoutMs`. */
   #until(condition: () => boolean, timeoutMs: number): Promise<void> {
-    const { now } = this.#env;
-    const deadline = now() + timeoutMs;
+    const env = this.#env;
+    const deadline = env.now() + timeoutMs;
     return new Promise((resolve) => {
       if (condition()) {
         resolve();
         return;
       }
       const stop = this.#env.every(DRAIN_LOOK_MS, () => {
-        if (!condition() && now() < deadline) return;
+        if (!condition() && env.now() < deadline) return;
         stop();
         resolve();
       });

@@ -77,7 +77,7 @@ function numbers<T extends { readonly [K in keyof T]: number }>(
     if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
       throw bad(`${what}.${String(key)} must be a whole number from ${least} to ${most}, not ${String(value)}`);
     }
-    result[key] = value as T[keyof T];
+    result[key] = value;
   }
   return result;
 }
@@ -153,11 +153,14 @@ function resolveCluster(name: string, options: NodeOptions): Readonly<Record<str
       throw bad(`initialCluster.${member} must be HOST:PORT, not ${JSON.stringify(address)}`);
     }
     const other = seen.get(address);
-    if (other !== undefined && !address.endsWith(':0')) throw bad(`initialCluster: ${other} and ${member} have the same address ${address}`);
+    if (other !== undefined && !address.endsWith(':0'))
+      throw bad(`initialCluster: ${other} and ${member} have the same address ${address}`);
     seen.set(address, member);
   }
   if (!Object.hasOwn(options.initialCluster, name)) {
-    throw bad(`initialCluster does not name this node, ${name}: it has ${entries.map(([member]) => member).join(', ') || 'nobody'}`);
+    throw bad(
+      `initialCluster does not name this node, ${name}: it has ${entries.map(([member]) => member).join(', ') || 'nobody'}`,
+    );
   }
   return options.initialCluster;
 }

@@ -52,6 +52,8 @@ export class Proposals {
   readonly #waiting = new Map<number, Waiter>();
   readonly #forwarded = new Map<number, Forwarded>();
   #forwardedCount = 0;
+  /** Of the last entry applied. */
+  #appliedTerm = 0;
   #nextRequest = 1;
 
   constructor(limits: ProposalLimits) {
@@ -119,12 +121,26 @@ export class Proposals {
 
   /** The entry at `index` was applied here. */
   applied(index: number, term: number, result: CommandResult | null): void {
+    if (term > this.#appliedTerm) {
+      this.#appliedTerm = term;
+      this.#dropBefore(index, term);
+    }
     const waiter = this.#waiting.get(index);
     if (waiter === undefined) return;
     this.#waiting.delete(index);
-    if (waiter.term === term) waiter.proposal.done(null, result);
-    // Another term's entry was committed in its place, so by leader completeness (Raft §5.4) this one never will be.
-    else waiter.proposal.done(new KvorumError('ERR_NO_LEADER', 'the leader changed, the write was dropped'), null);
+    waiter.proposal.done(null, result);
+  }
+
+  /**
+   * A first entry of `term` is committed at `index`. A log that has an entry of an earlier term there or behind cannot hold it, so
+   * by log matching and leader completeness (Raft §5.3, §5.4) those entries are never committed: the outcome is known.
+   */
+  #dropBefore(index: number, term: number): void {
+    for (const [at, waiter] of this.#waiting) {
+      if (at < index || waiter.term >= term) continue;
+      this.#waiting.delete(at);
+      waiter.proposal.done(new KvorumError('ERR_NO_LEADER', 'the leader changed, the write was dropped'), null);
+    }
   }
 
   /** A snapshot replaced the log up to `index`: what became of the entries in it is not known. */
@@ -182,7 +198,10 @@ export class Proposals {
       this.#forget(request, forwarded);
       for (let i = 0; i < forwarded.proposals.length; i++) {
         if (!forwarded.open[i]) continue;
-        (forwarded.proposals[i] as Proposal).done(outcomeUnknown('the leader went away after the write was forwarded'), null);
+        (forwarded.proposals[i] as Proposal).done(
+          outcomeUnknown('the leader went away after the write was forwarded'),
+          null,
+        );
       }
     }
   }

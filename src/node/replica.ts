@@ -29,7 +29,7 @@ import { encodeAnswers, encodePropose, type Answer, type ProposeFrame, type Resu
 import { Proposals, type Proposal } from './proposals.ts';
 import { Reads, type PendingRead } from './reads.ts';
 import { Snapshots } from './snapshots.ts';
-import { clusterIdBytes, decodeMessage, MessageEncoder, type WireMessage } from './wire.ts';
+import { clusterIdBytes, decodeMessage, MessageEncoder } from './wire.ts';
 
 export interface ReplicaLimits {
   readonly maxPending: number;
@@ -287,7 +287,9 @@ export class Replica {
         // What cannot be applied must never enter the log: it would stop every replica.
         decodeCommand(data);
       } catch (error) {
-        const refused = KvorumError.is(error) ? error : new KvorumError('ERR_INTERNAL', 'bad command', { cause: error });
+        const refused = KvorumError.is(error)
+          ? error
+          : new KvorumError('ERR_INTERNAL', 'bad command', { cause: error });
         return answer(position, { error: refused, result: null, retry: false });
       }
       this.#proposals.add({
@@ -419,7 +421,7 @@ export class Replica {
   #sendAll(messages: readonly Message[]): void {
     for (const message of messages) {
       invariant(message.type !== 'InstallSnapshot', 'a snapshot travels in chunks, not as a message');
-      const sent = this.#options.send(message.to, 'raft', this.#encoder.encode(message as WireMessage));
+      const sent = this.#options.send(message.to, 'raft', this.#encoder.encode(message));
       if (!sent && message.type === 'Append') this.#unreachable.add(message.to);
     }
   }
@@ -594,8 +596,8 @@ export class Replica {
   }
 
   #load(index: number): void {
-    loadMachine(this.#store).then(
-      (machine) => {
+    loadMachine(this.#store)
+      .then((machine) => {
         if (this.#closed) return;
         invariant(machine.appliedIndex === index, 'the state of a snapshot is not at its index');
         this.#machine = machine;
@@ -604,8 +606,8 @@ export class Replica {
         this.#proposals.snapshotInstalled(index);
         this.#reads.applied(index);
         this.#options.wake();
-      },
-    ).catch((error: unknown) => this.#options.failed(error));
+      })
+      .catch((error: unknown) => this.#options.failed(error));
   }
 
   #guard(action: () => void): void {

@@ -143,10 +143,7 @@ export class Snapshots {
   }
 
   #send(to: NodeId, kind: number, body: readonly unknown[]): boolean {
-    return this.#host.send(to, [
-      Uint8Array.of(kind),
-      packr.pack([this.#host.group, this.#host.bootEpoch, ...body]),
-    ]);
+    return this.#host.send(to, [Uint8Array.of(kind), packr.pack([this.#host.group, this.#host.bootEpoch, ...body])]);
   }
 
   /** Group that a frame of the snapshot channel belongs to. Throws ERR_INVALID_ARGUMENT. */

@@ -5,13 +5,7 @@ import { KvorumError } from '../errors.ts';
 import type { NodeId } from '../raft/types.ts';
 import type { Channel } from '../transport/types.ts';
 import type { Environment } from './env.ts';
-import {
-  decodeTransfer,
-  decodeTransferResult,
-  encodeTransfer,
-  encodeTransferResult,
-  FRAME,
-} from './forwarding.ts';
+import { decodeTransfer, decodeTransferResult, encodeTransfer, encodeTransferResult, FRAME } from './forwarding.ts';
 import type { Replica } from './replica.ts';
 
 /** Often enough that nobody notices, seldom enough to cost nothing. */

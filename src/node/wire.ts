@@ -69,13 +69,18 @@ export class MessageEncoder {
       case 'VoteResponse':
         return [this.#head(message, (message.preVote ? FLAG_A : 0) | (message.granted ? FLAG_B : 0))];
       case 'Append': {
-        const head = this.#head(message, 0, message.prevIndex, message.prevTerm, message.commit, message.entries.length);
+        const head = this.#head(
+          message,
+          0,
+          message.prevIndex,
+          message.prevTerm,
+          message.commit,
+          message.entries.length,
+        );
         return message.entries.length === 0 ? [head] : [head, this.#records(message)];
       }
       case 'AppendResponse':
-        return [
-          this.#head(message, message.rejected ? FLAG_A : 0, message.index, message.hintIndex, message.hintTerm),
-        ];
+        return [this.#head(message, message.rejected ? FLAG_A : 0, message.index, message.hintIndex, message.hintTerm)];
       case 'Heartbeat':
         return [this.#head(message, 0, message.commit, message.round)];
       case 'HeartbeatResponse':

@@ -57,6 +57,8 @@ export type PeerEvent =
       readonly message: string;
       /** Who refused whom: we the peer, or it (`them`) this node. */
       readonly by: 'us' | 'them';
+      /** What the peer said of itself; null when it did not come so far (a wrong secret). */
+      readonly hello: Hello | null;
     };
 
 export type Verdict = { readonly ok: true } | { readonly ok: false; readonly code: string; readonly message: string };

@@ -8,7 +8,7 @@ import { openMemoryStore } from '../../src/storage/memory-store.ts';
 import type { MemoryStore } from '../../src/storage/memory-store.ts';
 import { MemoryNetwork } from '../../src/transport/memory-transport.ts';
 import type { MemoryNetworkOptions } from '../../src/transport/memory-transport.ts';
-import type { Hello, Transport } from '../../src/transport/types.ts';
+import type { Hello, PeerEvent, Transport } from '../../src/transport/types.ts';
 import { ManualClock } from '../transport/memory-harness.ts';
 
 const CLUSTER = { a: 'a:1', b: 'b:1', c: 'c:1' };
@@ -77,6 +77,7 @@ class Member {
   error: unknown = null;
   bootEpoch = 0;
   up = false;
+  events: PeerEvent[] = [];
   readonly #world: World;
   #transport: Transport | null = null;
 
@@ -135,7 +136,10 @@ class Member {
             ? bootstrap.judge(theirs)
             : judgeHello({ ...bootstrap.map, remembered: () => undefined }, theirs),
         frame: (from, channel, frame) => void bootstrap.frame(from, channel, frame),
-        peer: (event) => bootstrap.peer(event),
+        peer: (event) => {
+          this.events.push(event);
+          bootstrap.peer(event);
+        },
       },
     });
     this.#transport = transport;
@@ -285,6 +289,9 @@ describe('a node that does not belong', () => {
     expect(String(c.error)).toMatch(/c is a member of this cluster .*wiped.*remove the member c from the cluster/s);
     expect(a.error).toBeNull();
     expect(a.map).not.toBeNull();
+    // Nothing that the wiped one says of it sounds like a verdict on the member that is in its right.
+    const told = a.events.filter((event) => event.type === 'refused' && event.by === 'them');
+    expect(told.map((event) => event.type === 'refused' && event.code)).not.toContain('ERR_MEMBER_REPLACED');
   });
 
   test('comes to a formed cluster under a new name', async () => {

@@ -58,7 +58,11 @@ export class MemoryNode {
     const env = time.environment(this.cluster.random);
     const bootEpoch = ++this.#epoch;
     this.store =
-      store ?? (await openMemoryStore({ schedule: (task) => void time.schedule(this.cluster.writeMs, task), now: () => time.now }));
+      store ??
+      (await openMemoryStore({
+        schedule: (task) => void time.schedule(this.cluster.writeMs, task),
+        now: () => time.now,
+      }));
     const group = this.store.group(1);
     if (group.log.lastIndex() === 0) {
       const members = ids.map((id) => ({ id, name: `n${id}`, peerId: `p${id}`, address: `n${id}:1` }));
@@ -226,7 +230,10 @@ export class MemoryCluster {
     let leader: MemoryNode | undefined;
     await this.time.run(() => {
       leader = this.nodes.find((node) => node.leads);
-      return leader !== undefined && this.nodes.every((node) => !node.running || node.replica.softState.leader === leader?.id);
+      return (
+        leader !== undefined &&
+        this.nodes.every((node) => !node.running || node.replica.softState.leader === leader?.id)
+      );
     }, limitMs);
     return leader as MemoryNode;
   }
@@ -238,7 +245,7 @@ export class MemoryCluster {
       settled = true;
     };
     promise.then(mark, mark);
-    for (let i = 0; i < 8 && !settled; i++) await null;
+    for (let i = 0; i < 8 && !settled; i++) await Promise.resolve();
     if (!settled) await this.time.run(() => settled, limitMs);
     return promise;
   }

@@ -25,7 +25,11 @@ describe('resolveOptions', () => {
     ['an empty name', { name: '' }, /name must be/],
     ['a listen address without a port', { listen: 'localhost' }, /listen must be HOST:PORT/],
     ['a port out of range', { listen: '127.0.0.1:70000' }, /listen must be HOST:PORT/],
-    ['a cluster that does not name this node', { name: 'd', initialCluster: three, secret }, /does not name this node, d/],
+    [
+      'a cluster that does not name this node',
+      { name: 'd', initialCluster: three, secret },
+      /does not name this node, d/,
+    ],
     ['two members at one address', { name: 'a', initialCluster: { a: 'h:1', b: 'h:1' }, secret }, /same address/],
     ['a member without an address', { name: 'a', initialCluster: { a: 'h:1', b: 'h' }, secret }, /initialCluster.b/],
     ['several members and no secret', { name: 'a', initialCluster: three }, /needs a secret/],

@@ -38,6 +38,19 @@ describe('Proposals', () => {
     expect(a.ends[0]?.error).toMatchObject({ code: 'ERR_NO_LEADER', outcome: 'none' });
   });
 
+  it('says outcome none for all of an earlier term at and behind the first entry of a later one, and for no other', () => {
+    const proposals = new Proposals(limits);
+    const [before, at, behind] = [probe(), probe(), probe()];
+    for (const one of [before, at, behind]) proposals.add(one);
+    proposals.appended(proposals.take(10, 1000), 5, 2);
+    proposals.applied(5, 2, result);
+    proposals.applied(6, 3, null);
+    expect(before.ends).toEqual([{ error: null, result }]);
+    for (const lost of [at, behind])
+      expect(lost.ends[0]?.error).toMatchObject({ code: 'ERR_NO_LEADER', outcome: 'none' });
+    expect(proposals.pending).toBe(0);
+  });
+
   it('refuses beyond its bounds in count and in bytes, and takes one over-size proposal when the queue is empty', () => {
     const counted = new Proposals(limits);
     const all = Array.from({ length: 5 }, () => probe());

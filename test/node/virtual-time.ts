@@ -37,7 +37,7 @@ export class VirtualTime {
       this.#now = Math.max(this.#now, event.at);
       if (!event.cancelled) event.task();
       // What the event resolved must be seen before the next one happens.
-      for (let i = 0; i < 8; i++) await null;
+      for (let i = 0; i < 8; i++) await Promise.resolve();
     }
   }
 
