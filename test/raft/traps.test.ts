@@ -179,6 +179,26 @@ describe('5. reads', () => {
     expect(served).toEqual([2]);
   });
 
+  test('raft#397: nor do answers from before a restart, when rounds begin anew', () => {
+    const solo = new Solo();
+    solo.lead();
+    solo.ack('2', 1);
+    for (let i = 0; i < 3; i++) {
+      solo.tick(2);
+      solo.step({ type: 'HeartbeatResponse', from: '2', term: 1, round: i + 1 });
+    }
+    solo.host.crash();
+    solo.host.start();
+    solo.settle();
+    solo.lead();
+    solo.ack('2', 2);
+    const served: (number | null)[] = [];
+    solo.host.readIndex((index) => served.push(index));
+    solo.settle();
+    for (let round = 0; round < 9; round++) solo.step({ type: 'HeartbeatResponse', from: '2', term: 1, round });
+    expect(served).toEqual([]);
+  });
+
   test('etcd#7331: a follower’s question to a fresh leader waits for the first commit of its term', () => {
     const solo = new Solo({ log: [1], term: 1 });
     solo.lead();
@@ -416,6 +436,29 @@ describe('6. disks (the crash at every step is in crash.test.ts)', () => {
     expect(host.applied.index).toBe(0);
     solo.settle();
     expect(host.applied).toMatchObject({ index: 2, term: 2 });
+  });
+
+  test('§5.3: an acknowledgement of an earlier reign counts for nothing: its entry may be gone', () => {
+    const solo = new Solo();
+    solo.lead();
+    solo.propose('x', 'y');
+    const { term } = solo.status;
+    // Deposed by 3, which overwrites what 2 was about to acknowledge; then elected again.
+    solo.step({
+      type: 'Append',
+      from: '3',
+      term: term + 1,
+      prevIndex: 0,
+      prevTerm: 0,
+      commit: 0,
+      entries: [entry(1, 2)],
+    });
+    solo.lead();
+    const { lastIndex } = solo.status;
+    const late = { type: 'AppendResponse', from: '2', rejected: false, hintIndex: 0, hintTerm: 0 } as const;
+    for (let index = 1; index <= lastIndex; index++) solo.step({ ...late, term, index });
+    expect(solo.status.commit).toBe(0);
+    expect(solo.status.progress[0]).toMatchObject({ id: '2', match: 0 });
   });
 
   test('a candidate asks for votes only when its own is on disk', () => {

@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Simulation } from './simulation.ts';
 
-const FIXED_SEEDS = 60;
-const NEW_SEEDS = 10;
+const FIXED_SEEDS = 400;
+const NEW_SEEDS = 50;
 const one = process.env['SEED'];
 const many = Number(process.env['SIM_SEEDS'] ?? 0);
 
@@ -36,7 +36,7 @@ if (one !== undefined) {
     test(`${fixed.length} known seeds`, { timeout: 600_000 }, () => {
       let acknowledged = 0;
       for (const seed of fixed) acknowledged += new Simulation(seed).run().acknowledged;
-      if (fixed.length > 0) expect(acknowledged).toBeGreaterThan(1000);
+      if (fixed.length > 0) expect(acknowledged).toBeGreaterThan(10_000);
     });
 
     test(`${fresh.length} new seeds from ${base}`, { timeout: 3_600_000 }, () => {
