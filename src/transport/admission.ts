@@ -81,6 +81,8 @@ export class Admission {
   readonly #nonce = randomBytes(NONCE_BYTES);
   #remoteNonce: Buffer | null = null;
   #expects: 'challenge' | 'proof' | 'hello' | 'verdict' | 'nothing' = 'challenge';
+  /** The other side knows the secret. */
+  #proved = false;
   /** Listener: its verdict, told already; it waits for the dialer's. */
   #pending: { hello: Hello; verdict: Verdict } | null = null;
 
@@ -98,8 +100,10 @@ export class Admission {
   receive(bytes: Uint8Array): AdmissionStep {
     const message = decodeControl(bytes);
     if (message?.['t'] === 'verdict' && message['ok'] === false && this.#expects !== 'nothing') {
-      this.#expects = 'nothing';
       const refusal = { type: 'refused', by: 'them', ...parseRefusal(message) } as const;
+      // Whoever has not proved the secret has no say in anything but the secret.
+      if (!this.#proved && refusal.code !== 'ERR_WRONG_SECRET') return this.#malformed('verdict of a stranger');
+      this.#expects = 'nothing';
       return { send: [], outcome: { ...refusal, hello: this.#pending?.hello ?? null } };
     }
     if (message?.['t'] !== this.#expects) return this.#malformed(`expected ${this.#expects}`);
@@ -140,11 +144,9 @@ export class Admission {
     const expected = this.#mac(this.#options.role === 'listener' ? 'dialer' : 'listener');
     if (mac?.byteLength !== expected.byteLength) return this.#malformed('proof');
     if (!timingSafeEqual(mac, expected)) return this.#refuse('ERR_WRONG_SECRET', WRONG_SECRET, null);
-    if (this.#options.role === 'listener') {
-      this.#expects = 'hello';
-      return { send: [this.#ownProof()], outcome: null };
-    }
+    this.#proved = true;
     this.#expects = 'hello';
+    if (this.#options.role === 'listener') return { send: [this.#ownProof()], outcome: null };
     return { send: [this.#bounded({ t: 'hello', hello: this.#options.hello() })], outcome: null };
   }
 

@@ -16,6 +16,7 @@ import type { PartialTransportLimits } from './limits.ts';
 import { Reconnector } from './reconnect.ts';
 import type { DialResult } from './reconnect.ts';
 import { Refusals } from './refusals.ts';
+import type { Refusal } from './refusals.ts';
 import { CHANNELS } from './types.ts';
 import type {
   Channel,
@@ -244,7 +245,8 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
       case 'refused': {
         // Whoever did not prove the secret has only the address that it came from, and its port there means nothing.
         const address = dialled ?? failure.hello?.address ?? remoteHost;
-        this.refuse(dialled === null ? 'in' : 'out', address, failure.code, failure.by, failure.message);
+        const { code, message, by, hello } = failure;
+        this.refuse(dialled === null ? 'in' : 'out', { address, code, message, by, hello });
         return { type: 'refused' };
       }
       case 'malformed':
@@ -258,9 +260,9 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
     }
   }
 
-  protected refuse(direction: 'in' | 'out', address: string, code: string, by: 'us' | 'them', message: string): void {
-    const told = by === 'us' ? message : `the peer refused this node: ${message}`;
-    this.#refusals.add(direction, address, code, by, told);
+  protected refuse(direction: 'in' | 'out', refusal: Refusal): void {
+    const told = refusal.by === 'us' ? refusal.message : `the peer refused this node: ${refusal.message}`;
+    this.#refusals.add(direction, { ...refusal, message: told });
   }
 
   protected onMalformed(remote: string, reason: unknown): void {

@@ -165,7 +165,14 @@ class Libp2pTransport extends BaseTransport<Link> implements LinkOwner {
         link.abort(error);
         // Noise worked and the protocol is unknown there: libp2p, but not Kvorum, or not this version of it.
         if (error instanceof Error && error.name === 'UnsupportedProtocolError') {
-          this.refuse('out', address, 'ERR_WRONG_PROTOCOL', 'us', NO_ADMISSION);
+          const refusal = {
+            address,
+            code: 'ERR_WRONG_PROTOCOL',
+            message: NO_ADMISSION,
+            by: 'us',
+            hello: null,
+          } as const;
+          this.refuse('out', refusal);
           return done({ type: 'refused' });
         }
       }
@@ -203,7 +210,8 @@ class Libp2pTransport extends BaseTransport<Link> implements LinkOwner {
   }
 
   dismissed(link: Link, code: string, message: string): void {
-    this.refuse('out', link.hello?.address ?? remoteHost(link.connection), code, 'them', message);
+    const address = link.hello?.address ?? remoteHost(link.connection);
+    this.refuse('out', { address, code, message, by: 'them', hello: link.hello });
   }
 
   malformed(link: Link, reason: unknown): void {

@@ -482,7 +482,8 @@ class MemoryTransport extends BaseTransport<MemoryLink> {
   }
 
   dismissed(link: MemoryLink, code: string, message: string): void {
-    this.refuse('out', link.hello?.address ?? link.remoteAddress, code, 'them', message);
+    const address = link.hello?.address ?? link.remoteAddress;
+    this.refuse('out', { address, code, message, by: 'them', hello: link.hello });
   }
 
   malformed(link: MemoryLink, reason: unknown): void {

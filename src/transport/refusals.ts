@@ -2,6 +2,8 @@
 import { MAX_REFUSALS_REMEMBERED } from './limits.ts';
 import type { PeerEvent } from './types.ts';
 
+export type Refusal = Omit<Extract<PeerEvent, { type: 'refused' }>, 'type'>;
+
 export class Refusals {
   readonly #report: (event: PeerEvent) => void;
   readonly #counts = new Map<string, number>();
@@ -12,7 +14,8 @@ export class Refusals {
   }
 
   /** `direction`: who dialled. What we tell a peer and what it tells us are remembered apart. */
-  add(direction: 'in' | 'out', address: string, code: string, by: 'us' | 'them', message: string): void {
+  add(direction: 'in' | 'out', refusal: Refusal): void {
+    const { address, code, message } = refusal;
     this.count(code);
     const key = `${direction} ${address}`;
     const reason = `${code} ${message}`;
@@ -23,7 +26,7 @@ export class Refusals {
       const oldest = this.#last.keys().next().value;
       if (oldest !== undefined) this.#last.delete(oldest);
     }
-    this.#report({ type: 'refused', address, code, message, by });
+    this.#report({ type: 'refused', ...refusal });
   }
 
   count(code: string): void {

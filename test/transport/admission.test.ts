@@ -157,6 +157,26 @@ describe('admission', () => {
     }
   });
 
+  test('takes no verdict from a stranger, except on the secret', () => {
+    const verdict = (code: string): Uint8Array => encodeControl({ t: 'verdict', ok: false, code, message: 'go away' });
+    for (const role of ['dialer', 'listener'] as const) {
+      const early = side(role);
+      early.start();
+      expect(early.receive(verdict('ERR_MEMBER_REPLACED')).outcome).toMatchObject({ type: 'malformed' });
+      const secret = side(role);
+      secret.start();
+      expect(secret.receive(verdict('ERR_WRONG_SECRET')).outcome).toMatchObject({
+        type: 'refused',
+        by: 'them',
+        hello: null,
+      });
+    }
+    // Nor after the challenge, before the proof.
+    const listener = side('listener');
+    listener.receive(side('dialer').start().send[0]!);
+    expect(listener.receive(verdict('ERR_WRONG_CLUSTER')).outcome).toMatchObject({ type: 'malformed' });
+  });
+
   test('tells both verdicts, whoever refuses', () => {
     const no = (code: string) => () => ({ ok: false, code, message: `because ${code}` }) as const;
     const byListener = run(side('dialer'), side('listener', { admit: no('ERR_L') }));

@@ -335,6 +335,7 @@ export function transportConformance(name: string, makeHarness: () => Harness): 
           code: 'ERR_WRONG_CLUSTER',
           message: 'the peer refused this node: a is of another cluster',
           by: 'them',
+          hello: b.hello,
         },
       ]);
       expect(b.events).toMatchObject([
@@ -371,6 +372,7 @@ export function transportConformance(name: string, makeHarness: () => Harness): 
         code: 'ERR_WRONG_CLUSTER',
         message: 'the peer refused this node: removed by the operator',
         by: 'them',
+        hello: a.hello,
       });
       await h.pass(300);
       expect(eventTypes(a)).not.toContain('lost');
