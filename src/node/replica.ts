@@ -6,7 +6,6 @@
  * write), applies what is committed, and answers.
  */
 import { invariant, KvorumError } from '../errors.ts';
-import { decodeCommand, stampTime } from '../machine/command.ts';
 import { Machine } from '../machine/machine.ts';
 import type { CommandResult } from '../machine/types.ts';
 import { createRaft } from '../raft/raft.ts';
@@ -25,10 +24,11 @@ import type {
 import type { GroupStore, SnapshotReceiver } from '../storage/types.ts';
 import type { Channel } from '../transport/types.ts';
 import type { Environment } from './env.ts';
-import { encodeAnswers, encodePropose, type Answer, type ProposeFrame, type ResultFrame } from './forwarding.ts';
+import type { ProposeFrame, ResultFrame } from './forwarding.ts';
 import { Proposals, type Proposal } from './proposals.ts';
 import { Reads, type PendingRead } from './reads.ts';
 import { Snapshots } from './snapshots.ts';
+import { Submission } from './submission.ts';
 import { clusterIdBytes, decodeMessage, MessageEncoder } from './wire.ts';
 
 export interface ReplicaLimits {
@@ -62,14 +62,6 @@ export interface TurnWork {
   readonly persisted: (() => void)[];
 }
 
-/** Proposals in one append, and bytes of them. */
-const MAX_BATCH_COUNT = 4096;
-const MAX_BATCH_BYTES = 4 * 1024 * 1024;
-/** A batch has a fixed price on three nodes, so the next one grows while this many are not committed yet… */
-const MAX_OPEN_BATCHES = 2;
-/** …unless it has grown to this. */
-const FULL_BATCH_COUNT = 512;
-const FULL_BATCH_BYTES = 512 * 1024;
 /** Readys handled in one turn before sockets and timers get theirs. */
 const MAX_READYS_A_TURN = 16;
 /** State that rides along with a log write, and in a batch of its own. */
@@ -78,8 +70,11 @@ const FLUSH_ALONE_BYTES = 1024 * 1024;
 /** Applied state waits at most this long for a log write to ride with. */
 const FLUSH_AFTER_MS = 50;
 const SWEEP_EVERY_MS = 20;
-/** A forwarder that was told "not the leader" waits this long before it asks the same node again. */
-const FORWARD_PAUSE_MS = 20;
+/** A read round without an answer is asked for again. */
+const READ_RETRY_MS = 100;
+/** A transfer of a snapshot has failed after this silence; what was begun can be resumed for so long. */
+const SNAPSHOT_STALLED_MS = 10_000;
+const SNAPSHOT_KEPT_MS = 60_000;
 /** A probe for having caught up is given up, and made again, after this long. */
 const PROBE_TIMEOUT_MS = 5000;
 
@@ -92,21 +87,19 @@ export class Replica {
   readonly #encoder: MessageEncoder;
   readonly #cluster: Uint8Array;
   readonly #proposals: Proposals;
+  readonly #submission: Submission;
   readonly #reads: Reads;
   readonly #snapshots: Snapshots;
   #machine: Machine;
   #soft: SoftState = { role: 'follower', leader: null };
   /** Committed, not yet applied: non-empty only while a snapshot is being loaded or the overlay is full. */
   #toApply: Entry[] = [];
-  /** Last index of each batch that is not committed yet. */
-  #openBatches: number[] = [];
   /** All chunks are here; the core decides what becomes of it. */
   #received: { meta: SnapshotMeta; receiver: SnapshotReceiver } | null = null;
   #loading = false;
   #unflushedSince: number | null = null;
   #flushing = false;
   #lastSweep = 0;
-  #pausedForwardTo: { leader: NodeId; until: number } | null = null;
   #unreachable = new Set<NodeId>();
   #term: number;
   /** A read was confirmed since this node last lost its leader or its state. */
@@ -147,7 +140,17 @@ export class Replica {
     this.#cluster = clusterIdBytes(options.clusterId);
     const { maxPending, maxUncommittedBytes } = options.limits;
     this.#proposals = new Proposals({ maxPending, maxQueuedBytes: maxUncommittedBytes });
-    this.#reads = new Reads({ maxPending, retryAfterMs: 100 });
+    this.#submission = new Submission({
+      env: options.env,
+      group: options.group,
+      id: options.id,
+      bootEpoch: options.bootEpoch,
+      core: this.#core,
+      proposals: this.#proposals,
+      send: (to, channel, parts) => options.send(to, channel, parts),
+      congested: () => state.overlayBytes > options.limits.maxOverlayBytes,
+    });
+    this.#reads = new Reads({ maxPending, retryAfterMs: READ_RETRY_MS });
     this.#snapshots = new Snapshots(
       {
         group: options.group,
@@ -164,7 +167,7 @@ export class Replica {
         received: (from, term, snapshot, receiver) => this.#snapshotReceived(from, term, snapshot, receiver),
         failed: (error) => options.failed(error),
       },
-      { stalledAfterMs: 10_000, keepMs: 60_000 },
+      { stalledAfterMs: SNAPSHOT_STALLED_MS, keepMs: SNAPSHOT_KEPT_MS },
     );
     this.#campaignAlone();
   }
@@ -268,59 +271,29 @@ export class Replica {
 
   /** Another node hands over proposals, believing that this one leads. */
   proposeFrame(from: NodeId, frame: ProposeFrame): void {
-    const { commands, group, bootEpoch, request } = frame;
-    const answers: (Answer | null)[] = commands.map(() => null);
-    let open = commands.length;
-    const answer = (position: number, given: Answer): void => {
-      answers[position] = given;
-      open--;
-      if (open > 0) return;
-      const result: ResultFrame = { group, bootEpoch, request, answers: answers as Answer[] };
-      // If this is lost with the link, the asker hears that the link is gone.
-      this.#options.send(from, 'client', encodeAnswers(result));
-    };
-    const leads = !this.#closed && this.#soft.role === 'leader';
-    const deadline = this.#env.now() + Math.min(frame.timeoutMs, 60_000);
-    commands.forEach((data, position) => {
-      if (!leads) return answer(position, { error: null, result: null, retry: true });
-      try {
-        // What cannot be applied must never enter the log: it would stop every replica.
-        decodeCommand(data);
-      } catch (error) {
-        const refused = KvorumError.is(error)
-          ? error
-          : new KvorumError('ERR_INTERNAL', 'bad command', { cause: error });
-        return answer(position, { error: refused, result: null, retry: false });
-      }
-      this.#proposals.add({
-        data,
-        deadline,
-        done: (error, result) => answer(position, { error, result, retry: false }),
-      });
-    });
+    this.#submission.proposeFrame(from, frame, !this.#closed && this.#soft.role === 'leader');
     this.#options.wake();
   }
 
+  /** The answers to proposals that this node forwarded. */
   resultFrame(from: NodeId, frame: ResultFrame): void {
-    if (frame.bootEpoch !== this.#options.bootEpoch) return;
-    if (frame.answers.some((answer) => answer.retry)) {
-      this.#pausedForwardTo = { leader: from, until: this.#env.now() + FORWARD_PAUSE_MS };
-    }
-    this.#proposals.answered(from, frame.request, frame.answers);
+    this.#submission.resultFrame(from, frame);
     this.#options.wake();
   }
 
   /** The link to a peer closed: what was in flight is lost. */
   peerDown(peer: NodeId): void {
-    this.#proposals.peerGone(peer);
-    this.#snapshots.peerGone(peer);
-    this.#core.peerUnreachable(peer);
+    this.#guard(() => {
+      this.#proposals.peerGone(peer);
+      this.#snapshots.peerGone(peer);
+      this.#core.peerUnreachable(peer);
+    });
     this.#options.wake();
   }
 
   /** The peer's process is gone for certain. */
   peerLost(peer: NodeId): void {
-    this.#core.peerLost(peer);
+    this.#guard(() => this.#core.peerLost(peer));
     this.#options.wake();
   }
 
@@ -360,7 +333,7 @@ export class Replica {
     this.#core.clock(now);
     for (let round = 0; ; round++) {
       this.#apply(now);
-      this.#submit(now);
+      this.#submission.submit(now, this.#soft);
       const token = this.#reads.startRound(now);
       if (token !== null) this.#core.readIndex(token);
       if (!this.#core.hasReady()) break;
@@ -407,14 +380,9 @@ export class Replica {
     const before = this.#soft;
     this.#soft = next;
     if (next.leader === null) this.#caughtUp = false;
-    if (next.leader !== before.leader) {
-      this.#reads.restartRound();
-      this.#pausedForwardTo = null;
-    }
-    if (next.role !== 'leader') {
-      this.#openBatches = [];
-      this.#snapshots.stopSending();
-    }
+    if (next.leader !== before.leader) this.#reads.restartRound();
+    if (next.role !== 'leader') this.#snapshots.stopSending();
+    this.#submission.roleChanged(next, next.leader !== before.leader);
     this.#options.softStateChanged(next);
   }
 
@@ -423,71 +391,6 @@ export class Replica {
       invariant(message.type !== 'InstallSnapshot', 'a snapshot travels in chunks, not as a message');
       const sent = this.#options.send(message.to, 'raft', this.#encoder.encode(message));
       if (!sent && message.type === 'Append') this.#unreachable.add(message.to);
-    }
-  }
-
-  #submit(now: number): void {
-    if (this.#proposals.queued === 0) return;
-    if (this.#soft.role === 'leader') this.#append();
-    else this.#forward(now);
-  }
-
-  #append(): void {
-    // More state than the disk takes off: let it catch up. Callers wait in a bounded queue.
-    if (this.#store.state.overlayBytes > this.#options.limits.maxOverlayBytes) return;
-    if (
-      this.#openBatches.length >= MAX_OPEN_BATCHES &&
-      this.#proposals.queued < FULL_BATCH_COUNT &&
-      this.#proposals.queuedBytes < FULL_BATCH_BYTES
-    ) {
-      return;
-    }
-    const taken = this.#proposals.take(MAX_BATCH_COUNT, MAX_BATCH_BYTES);
-    const time = this.#env.wallTime();
-    const data: Uint8Array[] = [];
-    for (const proposal of taken) {
-      stampTime(proposal.data, time);
-      data.push(proposal.data);
-    }
-    const result = this.#core.propose(data);
-    switch (result.status) {
-      case 'accepted':
-        this.#proposals.appended(taken, result.firstIndex, result.term);
-        this.#openBatches.push(result.firstIndex + taken.length - 1);
-        return;
-      case 'notLeader':
-        this.#proposals.putBack(taken);
-        return;
-      case 'refused':
-        // During a transfer they wait for the next leader; too many uncommitted bytes are said at once.
-        if (result.reason === 'transferring') this.#proposals.putBack(taken);
-        else {
-          const overloaded = new KvorumError('ERR_OVERLOADED', 'too many bytes are waiting to be committed');
-          for (const proposal of taken) proposal.done(overloaded, null);
-        }
-    }
-  }
-
-  #forward(now: number): void {
-    const { leader } = this.#soft;
-    if (leader === null || leader === this.#options.id) return;
-    const paused = this.#pausedForwardTo;
-    if (paused !== null && paused.leader === leader && paused.until > now) return;
-    while (this.#proposals.queued > 0) {
-      const taken = this.#proposals.take(MAX_BATCH_COUNT, MAX_BATCH_BYTES);
-      const latest = taken.reduce((max, proposal) => Math.max(max, proposal.deadline), now);
-      const request = this.#proposals.forward(leader, taken);
-      const frame = encodePropose({
-        group: this.group,
-        bootEpoch: this.#options.bootEpoch,
-        request,
-        timeoutMs: latest - now,
-        commands: taken.map((proposal) => proposal.data),
-      });
-      if (!this.#options.send(leader, 'client', frame)) {
-        this.#proposals.notForwarded(request);
-        return;
-      }
     }
   }
 
@@ -506,7 +409,7 @@ export class Replica {
     state.seal({ index: last.index, term: last.term });
     this.#unflushedSince ??= now;
     this.#core.applied(last.index);
-    while (this.#openBatches.length > 0 && (this.#openBatches[0] as number) <= last.index) this.#openBatches.shift();
+    this.#submission.applied(last.index);
     if (waiting) {
       for (let i = 0; i < entries.length; i++) {
         const entry = entries[i] as Entry;
