@@ -2,6 +2,9 @@
 import type { FigureName, Figures, Round } from './cases.ts';
 import { median } from './result.ts';
 
+/** More pairs than this stand below each other. */
+const WIDE = 6;
+
 export interface Ratio {
   readonly figure: string;
   /** Ours divided by etcd's, round by round; null where one is unknown or zero. */
@@ -57,12 +60,19 @@ export function table(rounds: readonly Round[], names: readonly FigureName[]): s
 export function ratioTable(rounds: readonly Round[], names: readonly FigureName[]): string {
   const all = ratios(rounds, names);
   if (all.length === 0) return '';
-  const rows = [['kvorum ÷ etcd', 'good is', ...rounds.map((_, index) => `pair ${index + 1}`), 'median']];
-  for (const { figure, pairs, median: middleOne } of all) {
-    const name = names.find(({ key }) => key === figure);
-    rows.push([name?.title ?? figure, name?.better === 'more' ? '> 1' : '< 1', ...pairs.map(show), show(middleOne)]);
+  const named = all.map((ratio) => ({ ...ratio, name: names.find(({ key }) => key === ratio.figure) }));
+  const goal = ({ name }: { name: FigureName | undefined }): string => (name?.better === 'more' ? '> 1' : '< 1');
+  if (rounds.length > WIDE) {
+    return align([
+      ['kvorum ÷ etcd', 'good is', ...named.map(({ name, figure }) => name?.title ?? figure)],
+      ...rounds.map((_, index) => [`pair ${index + 1}`, '', ...named.map(({ pairs }) => show(pairs[index] ?? null))]),
+      ['median', named.map(goal).join(' '), ...named.map(({ median: middleOne }) => show(middleOne))],
+    ]);
   }
-  return align(rows);
+  return align([
+    ['kvorum ÷ etcd', 'good is', ...rounds.map((_, index) => `pair ${index + 1}`), 'median'],
+    ...named.map((ratio) => [ratio.name?.title ?? '', goal(ratio), ...ratio.pairs.map(show), show(ratio.median)]),
+  ]);
 }
 
 function show(ratio: number | null): string {

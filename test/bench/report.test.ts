@@ -35,6 +35,16 @@ describe('the report', () => {
     expect(ratioTable(rounds, names).split('\n')[1]).toMatch(/^ops\/s +> 1 +3\.00 +1\.00 +2\.00 +2\.00$/);
   });
 
+  it('stays narrow with many pairs', () => {
+    const lines = ratioTable(
+      Array.from({ length: 20 }, () => rounds[0] as Round),
+      names,
+    ).split('\n');
+    expect(lines).toHaveLength(22);
+    expect(lines[20]).toMatch(/^pair 20 +3\.00 +0\.50$/);
+    expect(lines[21]).toMatch(/^median +> 1 < 1 +3\.00 +0\.50$/);
+  });
+
   it('without etcd compares nothing', () => {
     const alone = rounds.map(({ kvorum }) => ({ kvorum, etcd: null }));
     expect(ratios(alone, names)).toEqual([]);
