@@ -139,6 +139,12 @@ export class Node implements KvorumNode {
     return this.#transport.address;
   }
 
+  /** How others reach this node: what the initial cluster says, since the address listened on may be a wildcard. */
+  get #advertised(): string {
+    const given = this.#options.initialCluster[this.name];
+    return given === undefined || given.endsWith(':0') ? this.address : given;
+  }
+
   get url(): string | null {
     return this.#server?.url ?? null;
   }
@@ -346,7 +352,7 @@ export class Node implements KvorumNode {
       name: this.name,
       peerId: this.#identity.peerId,
       bootEpoch: this.#identity.bootEpoch,
-      address: this.#transport.address,
+      address: this.#advertised,
       http: this.url ?? '',
       pid: process.pid,
       protocol: PROTOCOL_VERSION,
@@ -418,6 +424,11 @@ export class Node implements KvorumNode {
     const { logger, name } = this.#options;
     logger.warn({ node: name, address: event.address, code: event.code, by: event.by }, event.message);
     if (event.by !== 'them' || this.#joined === null) return;
+    // Only a member's word counts: another cluster may have the same secret, and a member of ours may have been wiped.
+    const { clusterId, replica } = this.#joined;
+    const { hello } = event;
+    if (hello === null || hello.clusterId !== clusterId) return;
+    if (!replica.machine.members.some(({ peerId }) => peerId === hello.peerId)) return;
     if (event.code === 'ERR_MEMBER_REPLACED' || event.code === 'ERR_WRONG_CLUSTER') {
       this.#loop.fail(new KvorumError(event.code, event.message));
     }
