@@ -55,7 +55,7 @@ export function formatLogLine({ level, time, node, message, fields }: LogLine): 
   const clock = new Date(time).toISOString().slice(11, 23);
   const word = level >= 50 ? 'ERROR' : level >= 40 ? 'WARN ' : level >= 30 ? 'INFO ' : 'DEBUG';
   const rest = Object.entries(fields).map(([name, value]) => ` ${name}=${formatField(value)}`);
-  return `${clock} ${word} ${node} ${printable(message)}${rest.join('')}`;
+  return `${clock} ${word} ${node === '' ? '' : `${node} `}${printable(message)}${rest.join('')}`;
 }
 
 function formatField(value: unknown): string {

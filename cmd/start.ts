@@ -226,7 +226,6 @@ async function runNode(values: StartValues): Promise<ExitCode> {
   };
   process.on('uncaughtException', crash).on('unhandledRejection', crash);
 
-  warnWhenOpen(values, options, logger);
   const { startNode } = await import('../src/index.ts');
   // Now, because a node that is killed writes nothing at its exit; it takes time only when there is something new.
   module.flushCompileCache();
@@ -297,21 +296,6 @@ function httpOptions(values: StartValues, address: HostPort, token: string | und
 /** Without the members that are undefined: an absent option and an undefined one are not the same to a node. */
 function defined<T extends object>(options: { readonly [K in keyof T]: T[K] | undefined }): T {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
-}
-
-function warnWhenOpen(
-  values: StartValues,
-  { http }: NodeOptions,
-  logger: { warn(fields: object, message: string): void },
-): void {
-  if (values.http === 'off' || !http || http.token !== undefined) return;
-  const { host } = values.http;
-  if (host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)) return;
-  logger.warn(
-    { http: showHostPort(values.http) },
-    'the HTTP API is open to the network and asks for no token: whoever reaches it reads and writes everything ' +
-      '(see --http-token-file)',
-  );
 }
 
 /** The one line on standard output, once the node knows a leader and is caught up. */
