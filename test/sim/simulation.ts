@@ -447,7 +447,12 @@ export class Simulation {
     around.held = null;
     this.#line(`${id} resumes`);
     // What arrived meanwhile comes first, then the late tick of the schedule.
-    for (const run of held) if (this.cluster.node(id).up) run();
+    for (const run of held) {
+      if (!this.cluster.node(id).up) break;
+      run();
+      // It does not all happen in one turn: what the first of these brings about goes out before the next is looked at.
+      if (this.#random.chance(0.3)) this.#pump(id);
+    }
     this.#pump(id);
   }
 
