@@ -6,6 +6,7 @@
  * fixed times, whoever is free takes the next one, and its latency counts from the time it was due, so that a stall is not
  * hidden by the clients that wait for it. A client is a keep-alive connection; they are dealt out over the nodes in turn.
  */
+import { randomBytes } from 'node:crypto';
 import { build } from 'hdr-histogram-js';
 import { HttpConnection, requestBytes } from './http-connection.ts';
 import type { LoadResult } from './result.ts';
@@ -179,7 +180,8 @@ class Client {
     this.#digits = options.keyDigits;
     const path = `/v1/kv/${options.keyPrefix}${'0'.repeat(options.keyDigits)}`;
     const put = options.op === 'put';
-    const value = put ? Buffer.alloc(options.valueBytes, 'x') : undefined;
+    // Random, another for each client: LevelDB compresses, and a value of one letter would make the disk figures a fairy tale.
+    const value = put ? randomBytes(options.valueBytes) : undefined;
     const target = options.stale ? `${path}?consistency=stale` : path;
     this.#request = requestBytes(options.op.toUpperCase(), target, endpoint, value);
     this.#digitsAt = options.op.length + 1 + path.length - options.keyDigits;

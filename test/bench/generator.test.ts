@@ -65,7 +65,7 @@ describe('the load generator', () => {
       await serve((request, response, body) => {
         served[node] = (served[node] ?? 0) + 1;
         expect(request.method).toBe('PUT');
-        expect(body.toString()).toBe('x'.repeat(256));
+        expect(body).toHaveLength(256);
         if (request.url?.endsWith('7') === true && refused < 20) {
           refused++;
           reply(response, 503);
