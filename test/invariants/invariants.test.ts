@@ -152,7 +152,10 @@ describe('every invariant can fail', () => {
     ],
     [
       'leader completeness',
-      [readyOf(leader({ term: 3, log: [entry(1, 2)] }), { softState: { role: 'leader', leader: '1' } })],
+      [
+        { type: 'applied', node: fake({ term: 2, status: { commit: 1 } }), entry: entry(1, 1) },
+        readyOf(leader({ term: 3, log: [entry(1, 2)] }), { softState: { role: 'leader', leader: '1' } }),
+      ],
       world([], { committed: [undefined, entry(1, 1)] }),
     ],
     [
