@@ -8,7 +8,6 @@ import { defineConfig } from 'vitest/config';
  */
 export default defineConfig({
   test: {
-    passWithNoTests: true,
     restoreMocks: true,
     unstubEnvs: true,
     projects: [
