@@ -40,6 +40,11 @@ export function noLeader(): KvorumError {
   return new KvorumError('ERR_NO_LEADER', 'no leader was known in time, nothing was written');
 }
 
+/** Another entry is committed where this one was. */
+function dropped(): KvorumError {
+  return new KvorumError('ERR_NO_LEADER', 'the leader changed, the write was dropped');
+}
+
 export function outcomeUnknown(why: string): KvorumError {
   return new KvorumError('ERR_TIMEOUT', `${why}; the write may take effect or not`, { outcome: 'unknown' });
 }
@@ -111,7 +116,11 @@ export class Proposals {
   /** Appended by this node as leader of `term`, from `firstIndex` on. */
   appended(proposals: readonly Proposal[], firstIndex: number, term: number): void {
     for (let i = 0; i < proposals.length; i++) {
-      this.#waiting.set(firstIndex + i, { term, proposal: proposals[i] as Proposal });
+      const index = firstIndex + i;
+      const older = this.#waiting.get(index);
+      this.#waiting.set(index, { term, proposal: proposals[i] as Proposal });
+      // Of an earlier reign: cut off from this node's log since, but another node may have it, and may lead yet (Raft, figure 8).
+      older?.proposal.done(outcomeUnknown('the entry was replaced in the log of this node'), null);
     }
   }
 
@@ -128,7 +137,9 @@ export class Proposals {
     const waiter = this.#waiting.get(index);
     if (waiter === undefined) return;
     this.#waiting.delete(index);
-    waiter.proposal.done(null, result);
+    // A term older than the waiter's is possible: a later leader may bring back what this node never had (Raft figure 8).
+    if (waiter.term === term) waiter.proposal.done(null, result);
+    else waiter.proposal.done(dropped(), null);
   }
 
   /**
@@ -139,12 +150,13 @@ export class Proposals {
     for (const [at, waiter] of this.#waiting) {
       if (at < index || waiter.term >= term) continue;
       this.#waiting.delete(at);
-      waiter.proposal.done(new KvorumError('ERR_NO_LEADER', 'the leader changed, the write was dropped'), null);
+      waiter.proposal.done(dropped(), null);
     }
   }
 
-  /** A snapshot replaced the log up to `index`: what became of the entries in it is not known. */
-  snapshotInstalled(index: number): void {
+  /** A snapshot replaced the log up to `index`, whose entry is of `term`: what became of the entries in it is not known. */
+  snapshotInstalled(index: number, term: number): void {
+    this.#dropBefore(index + 1, term);
     for (const [at, waiter] of this.#waiting) {
       if (at > index) continue;
       this.#waiting.delete(at);

@@ -51,6 +51,56 @@ describe('Proposals', () => {
     expect(proposals.pending).toBe(0);
   });
 
+  it('never takes an entry of an earlier term, brought back by a later leader, for its own', () => {
+    const proposals = new Proposals(limits);
+    const a = probe();
+    proposals.add(a);
+    proposals.appended(proposals.take(10, 1000), 5, 3);
+    proposals.applied(4, 2, null);
+    proposals.applied(5, 2, result);
+    expect(a.ends).toHaveLength(1);
+    expect(a.ends[0]?.error).toMatchObject({ code: 'ERR_NO_LEADER', outcome: 'none' });
+    expect(proposals.pending).toBe(0);
+  });
+
+  it('ends a proposal whose place in the log this node itself fills anew, outcome unknown', () => {
+    const proposals = new Proposals(limits);
+    const [before, after] = [probe(), probe()];
+    proposals.add(before);
+    proposals.appended(proposals.take(10, 1000), 5, 3);
+    proposals.add(after);
+    proposals.appended(proposals.take(10, 1000), 5, 5);
+    expect(before.ends[0]?.error).toMatchObject({ code: 'ERR_TIMEOUT', outcome: 'unknown' });
+    proposals.applied(5, 5, result);
+    expect(after.ends).toEqual([{ error: null, result }]);
+    expect(before.ends).toHaveLength(1);
+  });
+
+  it('ends, outcome unknown, what it appended in an earlier reign when its index is taken again', () => {
+    const proposals = new Proposals(limits);
+    const [first, second] = [probe(), probe()];
+    proposals.add(first);
+    proposals.appended(proposals.take(1, 1000), 5, 2);
+    proposals.add(second);
+    proposals.appended(proposals.take(1, 1000), 5, 4);
+    expect(first.ends[0]?.error).toMatchObject({ code: 'ERR_TIMEOUT', outcome: 'unknown' });
+    proposals.applied(5, 4, result);
+    expect(first.ends).toHaveLength(1);
+    expect(second.ends).toEqual([{ error: null, result }]);
+  });
+
+  it('knows after a snapshot that what an earlier term appended behind it is gone', () => {
+    const proposals = new Proposals(limits);
+    const [covered, behind] = [probe(), probe()];
+    proposals.add(covered);
+    proposals.add(behind);
+    proposals.appended(proposals.take(2, 1000), 5, 2);
+    proposals.snapshotInstalled(5, 3);
+    expect(covered.ends[0]?.error?.outcome).toBe('unknown');
+    expect(behind.ends[0]?.error?.outcome).toBe('none');
+    expect(proposals.pending).toBe(0);
+  });
+
   it('refuses beyond its bounds in count and in bytes, and takes one over-size proposal when the queue is empty', () => {
     const counted = new Proposals(limits);
     const all = Array.from({ length: 5 }, () => probe());
