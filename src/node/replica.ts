@@ -506,7 +506,7 @@ export class Replica {
         this.#machine = machine;
         this.#loading = false;
         this.#core.applied(index);
-        this.#proposals.snapshotInstalled(index);
+        this.#proposals.snapshotInstalled(index, machine.appliedTerm);
         this.#reads.applied(index);
         this.#options.wake();
       })
