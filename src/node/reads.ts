@@ -12,9 +12,11 @@ export interface PendingRead {
 }
 
 interface Round {
+  /** Of the first request for these reads, and of the last: an answer to any of them was asked for after all reads had come. */
+  readonly firstToken: number;
   readonly token: number;
   readonly reads: PendingRead[];
-  readonly startedAt: number;
+  readonly askedAt: number;
 }
 
 interface Confirmed {
@@ -24,7 +26,7 @@ interface Confirmed {
 
 export interface ReadLimits {
   readonly maxPending: number;
-  /** A round without an answer for this long is asked for again, with a new token: its messages may be lost. */
+  /** A round without an answer for this long is asked for again, with a new token: its messages may be lost, or slow. */
   readonly retryAfterMs: number;
 }
 
@@ -55,23 +57,28 @@ export class Reads {
     this.#queue.push(read);
   }
 
-  /** Starts the next round if it is time: the token to ask the core for, or null. */
+  /** Starts the next round, or asks again for the one under way, if it is time: the token to ask the core for, or null. */
   startRound(now: number): number | null {
-    if (this.#round !== null) {
-      if (now - this.#round.startedAt < this.#limits.retryAfterMs) return null;
-      this.#queue = [...this.#round.reads, ...this.#queue];
-      this.#round = null;
+    const round = this.#round;
+    if (round !== null && round.reads.length > 0) {
+      if (now - round.askedAt < this.#limits.retryAfterMs) return null;
+      // What came since waits for the next round: then an answer that is merely late still counts, and a network or a leader
+      // that always takes longer than the retry does not hold reads for ever.
+      this.#round = { ...round, token: this.#nextToken++, askedAt: now };
+      return this.#round.token;
     }
+    this.#round = null;
     if (this.#queue.length === 0) return null;
-    this.#round = { token: this.#nextToken++, reads: this.#queue, startedAt: now };
+    const token = this.#nextToken++;
+    this.#round = { firstToken: token, token, reads: this.#queue, askedAt: now };
     this.#queue = [];
-    return this.#round.token;
+    return token;
   }
 
-  /** The core's answer. A token that is not the one under way was given up before. */
+  /** The core's answer. A token of an earlier round was given up, or answered, before. */
   confirmed(state: ReadState): void {
     const round = this.#round;
-    if (round === null || round.token !== state.token) return;
+    if (round === null || state.token < round.firstToken || state.token > round.token) return;
     if (state.index === null) {
       // Not confirmed, and not known where to ask: keep the round until it is asked for again, so that a cluster without a leader is not asked in a loop.
       return;

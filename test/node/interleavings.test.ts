@@ -32,3 +32,18 @@ describe('writes', () => {
     expect(await cluster.settle(second.get('y'))).toBe('older');
   });
 });
+
+describe('reads', () => {
+  it('end on a follower although a round takes longer than the time after which it is asked for again', async () => {
+    const cluster = await MemoryCluster.start({ delayMs: 60 });
+    const leader = await cluster.leader();
+    const [reader] = others(cluster, leader) as [MemoryNode];
+    await cluster.settle(leader.put('a', '1'));
+    expect(await cluster.settle(reader.get('a'))).toBe('1');
+    const before = cluster.time.now;
+    // Also while others keep coming.
+    const reads = Array.from({ length: 20 }, (_, i) => cluster.time.pass(0).then(() => reader.get('a', 3000 + i)));
+    for (const read of reads) expect(await cluster.settle(read)).toBe('1');
+    expect(cluster.time.now - before).toBeLessThan(600);
+  });
+});

@@ -193,6 +193,8 @@ export interface MemoryClusterOptions {
   readonly nodes?: number;
   readonly limits?: Partial<ReplicaLimits>;
   readonly writeMs?: number;
+  /** One way. */
+  readonly delayMs?: number;
 }
 
 export class MemoryCluster {
@@ -216,6 +218,7 @@ export class MemoryCluster {
     this.network = new MemoryNetwork({
       schedule: (delayMs, task) => this.time.schedule(delayMs, task),
       random: this.random,
+      delayMs: () => options.delayMs ?? 1,
     });
     for (const id of this.ids) this.nodes.push(new MemoryNode(this, id));
   }

@@ -39,16 +39,40 @@ describe('Reads', () => {
     expect(second).toBeGreaterThan(first);
   });
 
-  it('asks again with a new token when no answer comes, and ignores the old answer then', () => {
+  it('asks again with a new token when no answer comes, and takes whichever answer comes first', () => {
+    for (const late of [false, true]) {
+      const reads = new Reads(limits);
+      const [a, b] = [probe(), probe()];
+      reads.add(a);
+      const first = reads.startRound(0) as number;
+      // Younger than the first request: only the next round is for it.
+      reads.add(b);
+      const second = reads.startRound(100) as number;
+      expect(second).toBeGreaterThan(first);
+      reads.confirmed({ token: late ? first : second, index: 1 });
+      reads.applied(1);
+      expect(a.ends).toEqual([null]);
+      expect(b.ends).toEqual([]);
+      const third = reads.startRound(101) as number;
+      reads.confirmed({ token: late ? second : first, index: 1 });
+      reads.applied(1);
+      expect(b.ends).toEqual([]);
+      reads.confirmed({ token: third, index: 1 });
+      reads.applied(1);
+      expect(b.ends).toEqual([null]);
+      expect(a.ends).toHaveLength(1);
+    }
+  });
+
+  it('does not keep a round whose reads have all ended', () => {
     const reads = new Reads(limits);
+    reads.add(probe(10));
+    reads.startRound(0);
+    reads.sweep(10, true);
     const a = probe();
     reads.add(a);
-    const first = reads.startRound(0) as number;
-    const second = reads.startRound(100) as number;
-    reads.confirmed({ token: first, index: 1 });
-    reads.applied(1);
-    expect(a.ends).toEqual([]);
-    reads.confirmed({ token: second, index: 1 });
+    const token = reads.startRound(11) as number;
+    reads.confirmed({ token, index: 1 });
     reads.applied(1);
     expect(a.ends).toEqual([null]);
   });
