@@ -164,6 +164,7 @@ export class Replica {
           this.#core.snapshotSent(to, index, ok);
           options.wake();
         },
+        undecided: () => this.#received !== null,
         received: (from, term, snapshot, receiver) => this.#snapshotReceived(from, term, snapshot, receiver),
         failed: (error) => options.failed(error),
       },

@@ -9,7 +9,8 @@
  *                                           ◀──   ack {transfer, seq}          one chunk in flight
  *   …                                               after the last: InstallSnapshot is stepped into the core
  * ```
- * A transfer that breaks is begun anew; while the sender still holds the same snapshot the receiver goes on where it was.
+ * A transfer is named by the sender's boot epoch and a number, in all its frames: an answer to the process that was there before the
+ * sender restarted is none to a transfer of the same number. One that breaks is begun anew; while the sender still holds the same snapshot the receiver goes on where it was.
  */
 import { Packr } from 'msgpackr';
 import { KvorumError } from '../errors.ts';
@@ -35,6 +36,8 @@ export interface SnapshotHost {
   describe(index: number): SnapshotMeta;
   /** Tells the core how the transfer ended. */
   sent(to: NodeId, index: number, ok: boolean): void;
+  /** What was received last waits for the core's decision: nothing may be received meanwhile, it would replace that. */
+  undecided(): boolean;
   /** All chunks are here and written. */
   received(from: NodeId, term: number, snapshot: SnapshotMeta, receiver: SnapshotReceiver): void;
   /** The disk failed. */
@@ -66,6 +69,8 @@ interface Kept {
 
 interface Incoming {
   readonly from: NodeId;
+  /** Of the sender. */
+  readonly bootEpoch: number;
   readonly transfer: number;
   readonly term: number;
   readonly meta: SnapshotMeta;
@@ -139,11 +144,14 @@ export class Snapshots {
       heardAt,
     };
     this.#outgoing.set(to, outgoing);
-    this.#send(to, FRAME.begin, [transfer, term, source, meta.index, meta.term, JSON.stringify(meta.configuration)]);
+    const { bootEpoch } = this.#host;
+    const configuration = JSON.stringify(meta.configuration);
+    this.#send(to, FRAME.begin, bootEpoch, [transfer, term, source, meta.index, meta.term, configuration]);
   }
 
-  #send(to: NodeId, kind: number, body: readonly unknown[]): boolean {
-    return this.#host.send(to, [Uint8Array.of(kind), packr.pack([this.#host.group, this.#host.bootEpoch, ...body])]);
+  /** `bootEpoch`: of the transfer's sender. */
+  #send(to: NodeId, kind: number, bootEpoch: number, body: readonly unknown[]): boolean {
+    return this.#host.send(to, [Uint8Array.of(kind), packr.pack([this.#host.group, bootEpoch, ...body])]);
   }
 
   /** Group that a frame of the snapshot channel belongs to. Throws ERR_INVALID_ARGUMENT. */
@@ -160,13 +168,15 @@ export class Snapshots {
     if (!isCount(bootEpoch) || !isCount(transfer)) throw malformedFrame('snapshot');
     switch (bytes[0]) {
       case FRAME.begin:
-        return this.#begin(from, transfer, fields);
+        return this.#begin(from, bootEpoch, transfer, fields);
       case FRAME.resume:
-        return this.#resume(from, transfer, fields);
+        if (bootEpoch === this.#host.bootEpoch) this.#resume(from, transfer, fields);
+        return;
       case FRAME.chunk:
-        return this.#chunk(from, transfer, fields);
+        return this.#chunk(from, bootEpoch, transfer, fields);
       case FRAME.ack:
-        return this.#ack(from, transfer, fields);
+        if (bootEpoch === this.#host.bootEpoch) this.#ack(from, transfer, fields);
+        return;
       default:
         throw malformedFrame('snapshot');
     }
@@ -196,7 +206,8 @@ export class Snapshots {
         const flat: Uint8Array[] = [];
         for (const { key, value } of records) flat.push(key, value);
         // A frame that does not leave is noticed by `tick`: the transfer stalls, fails and is begun anew.
-        this.#send(outgoing.to, FRAME.chunk, [outgoing.transfer, outgoing.seq, done, flat]);
+        const { to, seq } = outgoing;
+        this.#send(to, FRAME.chunk, this.#host.bootEpoch, [outgoing.transfer, seq, done, flat]);
       },
       (error: unknown) => {
         outgoing.reading = false;
@@ -236,7 +247,7 @@ export class Snapshots {
 
   // Receiver.
 
-  #begin(from: NodeId, transfer: number, fields: unknown[]): void {
+  #begin(from: NodeId, bootEpoch: number, transfer: number, fields: unknown[]): void {
     const [term, source, index, indexTerm, configuration] = fields;
     if (!isCount(term) || typeof source !== 'string' || !isCount(index) || !isCount(indexTerm)) {
       throw malformedFrame('snapshot');
@@ -249,23 +260,24 @@ export class Snapshots {
       throw new KvorumError('ERR_INVALID_ARGUMENT', 'malformed snapshot frame', { cause });
     }
     // A write of the transfer before may still be on its way to the disk; its receiver is not used again, and the sender asks again.
-    if (this.#incoming?.busy === true) return;
-    const incoming: Incoming = { from, transfer, term, meta, receiver: null, seq: 0, busy: true };
+    if (this.#incoming?.busy === true || this.#host.undecided()) return;
+    const incoming: Incoming = { from, bootEpoch, transfer, term, meta, receiver: null, seq: 0, busy: true };
     this.#incoming = incoming;
     this.#host.state.receiveSnapshot({ source, index, term: indexTerm }).then(
       (receiver) => {
         incoming.busy = false;
         if (this.#closed) return;
         incoming.receiver = receiver;
-        this.#send(from, FRAME.resume, [transfer, receiver.after]);
+        this.#send(from, FRAME.resume, bootEpoch, [transfer, receiver.after]);
       },
       (error: unknown) => this.#host.failed(error),
     );
   }
 
-  #chunk(from: NodeId, transfer: number, [seq, last, flat]: unknown[]): void {
+  #chunk(from: NodeId, bootEpoch: number, transfer: number, [seq, last, flat]: unknown[]): void {
     const incoming = this.#incoming;
-    if (incoming === null || incoming.from !== from || incoming.transfer !== transfer) return;
+    if (incoming === null || incoming.from !== from) return;
+    if (incoming.bootEpoch !== bootEpoch || incoming.transfer !== transfer) return;
     const { receiver } = incoming;
     if (receiver === null || incoming.busy || incoming.seq !== seq) return;
     if (!Array.isArray(flat) || flat.length % 2 !== 0 || typeof last !== 'boolean') throw malformedFrame('snapshot');
@@ -286,7 +298,7 @@ export class Snapshots {
           this.#incoming = null;
           this.#host.received(from, incoming.term, incoming.meta, receiver);
         }
-        this.#send(from, FRAME.ack, [transfer, seq]);
+        this.#send(from, FRAME.ack, bootEpoch, [transfer, seq]);
       },
       (error: unknown) => this.#host.failed(error),
     );

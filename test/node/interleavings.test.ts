@@ -47,3 +47,45 @@ describe('reads', () => {
     expect(cluster.time.now - before).toBeLessThan(600);
   });
 });
+
+/** A leader, and a follower that will need a snapshot from it. */
+async function behind(cluster: MemoryCluster, puts = 60): Promise<{ leader: MemoryNode; late: MemoryNode }> {
+  const leader = await cluster.leader();
+  const [late] = others(cluster, leader) as [MemoryNode];
+  const disk = await late.crash();
+  for (let i = 0; i < puts; i++) await cluster.settle(leader.put(`k${i}`, 'x'.repeat(50_000)));
+  await cluster.time.run(() => leader.replica.core.status().firstIndex > 10, 5000);
+  await late.start(disk);
+  return { leader, late };
+}
+
+describe('snapshots', () => {
+  it('that begin between the end of one and its installation do not stop the node', async () => {
+    const cluster = await MemoryCluster.start({ limits: { logKeepBytes: 8 * 1024 } });
+    const { leader, late } = await behind(cluster);
+    let begin: Uint8Array | null = null;
+    const { transport } = leader;
+    const send = transport.send.bind(transport);
+    transport.send = (to, channel, parts) => {
+      if (channel === 'snapshot' && to === late.id) begin ??= Buffer.concat(parts);
+      return send(to, channel, parts);
+    };
+    let injected = false;
+    const own = late.transport;
+    const answer = own.send.bind(own);
+    own.send = (to, channel, parts) => {
+      const sent = answer(to, channel, parts);
+      // The last chunk is acknowledged: all is received, and the turn that installs it comes at the end of this iteration.
+      if (channel === 'snapshot' && late.replica.activeSnapshots === 0 && begin !== null && !injected) {
+        injected = true;
+        late.replica.snapshotFrame(leader.id, begin);
+      }
+      return sent;
+    };
+    await cluster.time.run(() => injected, 20_000);
+    await cluster.time.run(() => late.failure !== null || late.replica.machine.kv.get('k59') !== null, 30_000);
+    expect(late.failure).toBeNull();
+    await cluster.settle(leader.put('after', '1'));
+    await cluster.time.run(() => !late.replica.loading && late.stale('after') === '1', 30_000);
+  });
+});
