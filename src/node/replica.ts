@@ -433,7 +433,12 @@ export class Replica {
     if (log.bytes > logKeepBytes * 1.25 && !this.#loading) {
       const first = log.firstIndex();
       const surplus = Math.floor((log.lastIndex() - first + 1) * (1 - logKeepBytes / log.bytes));
-      const cut = Math.min(first - 1 + surplus, state.flushed.index, this.#snapshots.oldestIndex);
+      const wanted = Math.min(first - 1 + surplus, state.flushed.index);
+      if (this.#snapshots.delivered) {
+        const { progress } = this.#core.status();
+        this.#snapshots.caughtUp(wanted, (id) => progress.find((follower) => follower.id === id)?.match);
+      }
+      const cut = Math.min(wanted, this.#snapshots.oldestIndex);
       if (cut >= first) {
         log.compact(cut);
         this.#core.compacted(cut);

@@ -67,6 +67,13 @@ interface Kept {
   readonly until: number;
 }
 
+/** A follower that has got a snapshot and goes on from there by the log. */
+interface Delivered {
+  /** It has everything up to here. */
+  index: number;
+  readonly until: number;
+}
+
 interface Incoming {
   readonly from: NodeId;
   /** Of the sender. */
@@ -82,7 +89,7 @@ interface Incoming {
 export interface SnapshotTimes {
   /** No word from the receiver for this long: the transfer has failed. */
   readonly stalledAfterMs: number;
-  /** A snapshot of a broken transfer is kept open this long. */
+  /** A snapshot of a broken transfer is kept open this long, and the log behind one that arrived is kept as long at most. */
   readonly keepMs: number;
 }
 
@@ -91,6 +98,7 @@ export class Snapshots {
   readonly #times: SnapshotTimes;
   readonly #outgoing = new Map<NodeId, Outgoing>();
   readonly #kept = new Map<NodeId, Kept>();
+  readonly #delivered = new Map<NodeId, Delivered>();
   #incoming: Incoming | null = null;
   #nextTransfer = 1;
   #closed = false;
@@ -100,12 +108,27 @@ export class Snapshots {
     this.#times = times;
   }
 
-  /** The oldest snapshot index in use: the log must not be cut beyond it, or the receiver would need another snapshot. Infinity for none. */
+  /** The oldest index that a receiver goes on from: the log must not be cut beyond it, or it would need another snapshot. Infinity for none. */
   get oldestIndex(): number {
     let oldest = Infinity;
     for (const { meta } of this.#outgoing.values()) oldest = Math.min(oldest, meta.index);
     for (const { meta } of this.#kept.values()) oldest = Math.min(oldest, meta.index);
+    for (const { index } of this.#delivered.values()) oldest = Math.min(oldest, index);
     return oldest;
+  }
+
+  /** Some follower is on its way from a snapshot to the end of the log. */
+  get delivered(): boolean {
+    return this.#delivered.size > 0;
+  }
+
+  /** The log is to be cut up to `cut`: lets go of followers that have come so far. `matchOf`: what the leader knows of them. */
+  caughtUp(cut: number, matchOf: (id: NodeId) => number | undefined): void {
+    for (const [id, delivered] of this.#delivered) {
+      const match = matchOf(id);
+      if (match === undefined || match >= cut) this.#delivered.delete(id);
+      else delivered.index = Math.max(delivered.index, match);
+    }
   }
 
   get active(): number {
@@ -115,6 +138,7 @@ export class Snapshots {
   /** The core wants `to` to get a snapshot that reaches at least the log's firstIndex - 1. */
   start(to: NodeId, term: number, firstIndex: number): void {
     if (this.#closed || this.#outgoing.has(to)) return;
+    this.#delivered.delete(to);
     const kept = this.#kept.get(to);
     this.#kept.delete(to);
     let snapshot: StateSnapshot;
@@ -227,6 +251,9 @@ export class Snapshots {
     }
     this.#outgoing.delete(from);
     outgoing.snapshot.close();
+    // Were the log cut to its usual length at once, what was written during a long transfer would be missing behind the snapshot, and
+    // the follower would need another one, for ever.
+    this.#delivered.set(from, { index: outgoing.meta.index, until: this.#host.now() + this.#times.keepMs });
     this.#host.sent(from, outgoing.meta.index, true);
   }
 
@@ -317,6 +344,7 @@ export class Snapshots {
       this.#kept.delete(to);
       kept.snapshot.close();
     }
+    for (const [to, { until }] of this.#delivered) if (until <= now) this.#delivered.delete(to);
   }
 
   /** The link to `peer` closed. */
@@ -327,6 +355,7 @@ export class Snapshots {
 
   /** This node does not lead any more: it sends no snapshots. */
   stopSending(): void {
+    this.#delivered.clear();
     for (const outgoing of [...this.#outgoing.values()]) {
       this.#outgoing.delete(outgoing.to);
       if (!outgoing.reading) this.#keep(outgoing);

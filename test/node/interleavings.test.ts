@@ -88,4 +88,26 @@ describe('snapshots', () => {
     await cluster.settle(leader.put('after', '1'));
     await cluster.time.run(() => !late.replica.loading && late.stale('after') === '1', 30_000);
   });
+
+  it('reach a follower under load although more is written meanwhile than the log keeps', async () => {
+    const cluster = await MemoryCluster.start({ limits: { logKeepBytes: 8 * 1024 } });
+    const { leader, late } = await behind(cluster);
+    let stop = false;
+    const writers = Array.from({ length: 20 }, async (_, writer) => {
+      for (let i = 0; !stop; i++) await leader.put(`w${writer}`, `${i} ${'x'.repeat(200)}`);
+    });
+    const caughtUp = (): boolean => {
+      const follower = leader.replica.core.status().progress.find(({ id }) => id === late.id);
+      return follower?.state === 'replicate' && follower.match > leader.replica.core.status().commit - 100;
+    };
+    await cluster.time.run(caughtUp, 3000);
+    const { firstIndex } = leader.replica.core.status();
+    await cluster.time.pass(500);
+    expect(caughtUp()).toBe(true);
+    // The log is let go of once the follower has come.
+    expect(leader.replica.core.status().firstIndex).toBeGreaterThan(firstIndex);
+    expect(leader.store.group(1).log.bytes).toBeLessThan(64 * 1024);
+    stop = true;
+    await cluster.settle(Promise.all(writers));
+  });
 });
