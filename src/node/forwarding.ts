@@ -35,8 +35,13 @@ export interface ResultFrame {
   readonly group: number;
   readonly bootEpoch: number;
   readonly request: number;
+  /** Position of the command that the first answer is for. The answers to a request may come in several frames. */
+  readonly first: number;
   readonly answers: readonly Answer[];
 }
+
+/** What is answered in one frame, about; previous values make answers as large as values are. */
+const ANSWER_FRAME_BYTES = 1024 * 1024;
 
 function frame(kind: number, body: readonly unknown[]): Uint8Array[] {
   return [Uint8Array.of(kind), packr.pack(body)];
@@ -81,28 +86,49 @@ export function decodePropose(bytes: Uint8Array): ProposeFrame {
   return { group, bootEpoch, request, timeoutMs, commands: commands as Uint8Array[] };
 }
 
-export function encodeAnswers(answers: ResultFrame): Uint8Array[] {
-  return frame(FRAME.proposeResult, [
-    answers.group,
-    answers.bootEpoch,
-    answers.request,
-    answers.answers.map((answer) => {
-      if (answer.retry) return null;
-      if (answer.error !== null) {
-        const { code, message, outcome, details } = answer.error;
-        return [code, message, outcome, details];
-      }
-      return answer.result === null ? new Uint8Array(0) : encodeResult(answer.result);
-    }),
-  ]);
+/** One frame, or several of a bounded size. */
+export function encodeAnswers({ group, bootEpoch, request, first, answers }: ResultFrame): EncodedAnswers[] {
+  const frames: EncodedAnswers[] = [];
+  let from = 0;
+  let bytes = 0;
+  const encoded = answers.map(encodeAnswer);
+  const close = (to: number): void => {
+    const body = [group, bootEpoch, request, first + from, encoded.slice(from, to)];
+    frames.push({ first: first + from, count: to - from, parts: frame(FRAME.proposeResult, body) });
+    from = to;
+    bytes = 0;
+  };
+  for (let at = 0; at < encoded.length; at++) {
+    const answer = encoded[at];
+    const size = answer instanceof Uint8Array ? answer.length : 0;
+    if (bytes + size > ANSWER_FRAME_BYTES && at > from) close(at);
+    bytes += size;
+  }
+  close(encoded.length);
+  return frames;
+}
+
+export interface EncodedAnswers {
+  readonly first: number;
+  readonly count: number;
+  readonly parts: Uint8Array[];
+}
+
+function encodeAnswer(answer: Answer): Uint8Array | unknown[] | null {
+  if (answer.retry) return null;
+  if (answer.error !== null) {
+    const { code, message, outcome, details } = answer.error;
+    return [code, message, outcome, details];
+  }
+  return answer.result === null ? new Uint8Array(0) : encodeResult(answer.result);
 }
 
 export function decodeAnswers(bytes: Uint8Array): ResultFrame {
-  const [group, bootEpoch, request, answers] = unpackBody(bytes, 'result');
-  if (!isCount(group) || !isCount(bootEpoch) || !isCount(request) || !Array.isArray(answers)) {
+  const [group, bootEpoch, request, first, answers] = unpackBody(bytes, 'result');
+  if (!isCount(group) || !isCount(bootEpoch) || !isCount(request) || !isCount(first) || !Array.isArray(answers)) {
     throw malformedFrame('result');
   }
-  return { group, bootEpoch, request, answers: (answers as unknown[]).map(decodeAnswer) };
+  return { group, bootEpoch, request, first, answers: (answers as unknown[]).map(decodeAnswer) };
 }
 
 function decodeAnswer(answer: unknown): Answer {

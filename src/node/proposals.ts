@@ -181,25 +181,31 @@ export class Proposals {
   }
 
   /**
-   * The answers to `request`, in its order. `retry` marks those that the other node neither appended nor forwarded: back
+   * Answers to `request`, from its proposal `first` on, in its order. `retry` marks those that the other node neither appended nor forwarded: back
    * to the queue.
    */
   answered(
     from: NodeId,
     request: number,
+    first: number,
     answers: readonly { error: KvorumError | null; result: CommandResult | null; retry: boolean }[],
   ): void {
     const forwarded = this.#forwarded.get(request);
-    if (forwarded === undefined || forwarded.to !== from || answers.length !== forwarded.proposals.length) return;
-    this.#forget(request, forwarded);
+    if (forwarded === undefined || forwarded.to !== from) return;
+    if (first + answers.length > forwarded.proposals.length) return;
     const back: Proposal[] = [];
     for (let i = 0; i < answers.length; i++) {
-      if (!forwarded.open[i]) continue;
-      const proposal = forwarded.proposals[i] as Proposal;
+      const at = first + i;
+      if (!forwarded.open[at]) continue;
+      forwarded.open[at] = false;
+      forwarded.openCount--;
+      this.#forwardedCount--;
+      const proposal = forwarded.proposals[at] as Proposal;
       const answer = answers[i] as (typeof answers)[number];
       if (answer.retry) back.push(proposal);
       else proposal.done(answer.error, answer.result);
     }
+    if (forwarded.openCount === 0) this.#forwarded.delete(request);
     this.putBack(back);
   }
 

@@ -220,8 +220,9 @@ export class Snapshots {
 
   #readAndSend(outgoing: Outgoing): void {
     outgoing.reading = true;
-    outgoing.snapshot.read(outgoing.after, CHUNK_BYTES).then(
-      ({ records, done }) => {
+    outgoing.snapshot
+      .read(outgoing.after, CHUNK_BYTES)
+      .then(({ records, done }) => {
         outgoing.reading = false;
         if (this.#outgoing.get(outgoing.to) !== outgoing) return this.#keep(outgoing);
         outgoing.last = done;
@@ -232,12 +233,11 @@ export class Snapshots {
         // A frame that does not leave is noticed by `tick`: the transfer stalls, fails and is begun anew.
         const { to, seq } = outgoing;
         this.#send(to, FRAME.chunk, this.#host.bootEpoch, [outgoing.transfer, seq, done, flat]);
-      },
-      (error: unknown) => {
+      })
+      .catch((error: unknown) => {
         outgoing.reading = false;
         this.#host.failed(error);
-      },
-    );
+      });
   }
 
   #ack(from: NodeId, transfer: number, [seq]: unknown[]): void {

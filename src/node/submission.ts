@@ -8,7 +8,7 @@ import type { GroupId, NodeId, RaftCore, SoftState } from '../raft/types.ts';
 import type { Channel } from '../transport/types.ts';
 import type { Environment } from './env.ts';
 import { encodeAnswers, encodePropose, type Answer, type ProposeFrame, type ResultFrame } from './forwarding.ts';
-import type { Proposals } from './proposals.ts';
+import { outcomeUnknown, type Proposals } from './proposals.ts';
 
 /** Proposals in one append, and bytes of them. */
 const MAX_BATCH_COUNT = 4096;
@@ -118,9 +118,22 @@ export class Submission {
       answers[position] = given;
       open--;
       if (open > 0) return;
-      const result: ResultFrame = { group, bootEpoch, request, answers: answers as Answer[] };
-      // If this is lost with the link, the asker hears that the link is gone.
-      send(from, 'client', encodeAnswers(result));
+      // If these are lost with the link, the asker hears that the link is gone.
+      for (const { first, count, parts } of encodeAnswers({
+        group,
+        bootEpoch,
+        request,
+        first: 0,
+        answers: answers as Answer[],
+      })) {
+        if (send(from, 'client', parts)) continue;
+        // More than the link's queue takes: what was written is said to be unknown, at once.
+        const error = outcomeUnknown('the answer is too large for the link to the node that was asked');
+        const instead = Array.from({ length: count }, (): Answer => ({ error, result: null, retry: false }));
+        for (const small of encodeAnswers({ group, bootEpoch, request, first, answers: instead })) {
+          send(from, 'client', small.parts);
+        }
+      }
     };
     const deadline = env.now() + Math.min(frame.timeoutMs, MAX_FORWARD_WAIT_MS);
     commands.forEach((data, position) => {
@@ -136,7 +149,7 @@ export class Submission {
     if (frame.answers.some((answer) => answer.retry)) {
       this.#pausedForwardTo = { leader: from, until: env.now() + FORWARD_PAUSE_MS };
     }
-    proposals.answered(from, frame.request, frame.answers);
+    proposals.answered(from, frame.request, frame.first, frame.answers);
   }
 }
 

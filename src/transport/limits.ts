@@ -9,7 +9,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 export const DEFAULT_LIMITS: TransportLimits = {
-  maxFrameBytes: { raft: 16 * MIB, snapshot: 4 * MIB, client: 16 * MIB, gossip: 64 * KIB, dht: 64 * KIB },
+  maxFrameBytes: { raft: 16 * MIB, snapshot: 16 * MIB, client: 16 * MIB, gossip: 64 * KIB, dht: 64 * KIB },
   maxQueueBytes: { raft: 64 * MIB, snapshot: 8 * MIB, client: 16 * MIB, gossip: MIB, dht: MIB },
 };
 

@@ -114,7 +114,7 @@ export interface TransportStats {
 }
 
 export interface TransportLimits {
-  /** Largest frame accepted or sent, by channel. Default 16 MiB (snapshot 4 MiB, gossip and dht 64 KiB). */
+  /** Largest frame accepted or sent, by channel. Default 16 MiB (gossip and dht 64 KiB). */
   readonly maxFrameBytes: Readonly<Record<Channel, number>>;
   /** Queue of one peer and channel. Default 64 MiB raft, 8 MiB snapshot, 16 MiB client, 1 MiB gossip and dht. */
   readonly maxQueueBytes: Readonly<Record<Channel, number>>;

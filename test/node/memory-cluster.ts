@@ -143,7 +143,7 @@ export class MemoryNode {
     return this.running && this.replica.softState.role === 'leader';
   }
 
-  put(key: string, value: string | Uint8Array, timeoutMs = 4000): Promise<CommandResult> {
+  put(key: string, value: string | Uint8Array, timeoutMs = 4000, prev = false): Promise<CommandResult> {
     return new Promise((resolve, reject) => {
       this.replica.propose({
         data: encodeCommand({
@@ -160,7 +160,7 @@ export class MemoryNode {
             value: typeof value === 'string' ? new TextEncoder().encode(value) : value,
             contentType: null,
             lease: null,
-            prev: false,
+            prev,
             condition: null,
           },
         }),

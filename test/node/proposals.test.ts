@@ -144,7 +144,7 @@ describe('Proposals', () => {
     expect(later.ends).toEqual([]);
     // A late answer ends only what is still open.
     const answer = { error: null, result, retry: false };
-    proposals.answered('2', request, [answer, answer]);
+    proposals.answered('2', request, 0, [answer, answer]);
     expect(forwarded.ends).toHaveLength(1);
     expect(later.ends).toEqual([{ error: null, result }]);
     expect(proposals.pending).toBe(0);
@@ -169,12 +169,30 @@ describe('Proposals', () => {
     proposals.add(a);
     const request = proposals.forward('2', proposals.take(1, 1000));
     const answer = { error: null, result, retry: false };
-    proposals.answered('3', request, [answer]);
-    proposals.answered('2', request, [answer, answer]);
+    proposals.answered('3', request, 0, [answer]);
+    proposals.answered('2', request, 0, [answer, answer]);
     expect(a.ends).toEqual([]);
-    proposals.answered('2', request, [answer]);
-    proposals.answered('2', request, [answer]);
+    proposals.answered('2', request, 0, [answer]);
+    proposals.answered('2', request, 0, [answer]);
     expect(a.ends).toHaveLength(1);
+  });
+
+  it('takes the answers to one request in parts', () => {
+    const proposals = new Proposals(limits);
+    const [a, b, c] = [probe(), probe(), probe()];
+    for (const one of [a, b, c]) proposals.add(one);
+    const request = proposals.forward('2', proposals.take(3, 1000));
+    const answer = { error: null, result, retry: false };
+    proposals.answered('2', request, 1, [answer]);
+    expect([a.ends, b.ends, c.ends].map((ends) => ends.length)).toEqual([0, 1, 0]);
+    proposals.answered('2', request, 2, [answer, answer]);
+    proposals.answered('2', request, 0, [answer, answer]);
+    expect([a.ends, b.ends, c.ends].map((ends) => ends.length)).toEqual([1, 1, 0]);
+    expect(proposals.pending).toBe(1);
+    proposals.peerGone('2');
+    expect(c.ends[0]?.error?.outcome).toBe('unknown');
+    expect([a.ends, b.ends, c.ends].map((ends) => ends.length)).toEqual([1, 1, 1]);
+    expect(proposals.pending).toBe(0);
   });
 
   it('queues again what the other node neither appended nor forwarded', () => {
@@ -182,7 +200,7 @@ describe('Proposals', () => {
     const a = probe();
     proposals.add(a);
     const request = proposals.forward('2', proposals.take(1, 1000));
-    proposals.answered('2', request, [{ error: null, result: null, retry: true }]);
+    proposals.answered('2', request, 0, [{ error: null, result: null, retry: true }]);
     expect(proposals.take(1, 1000)).toEqual([a]);
   });
 
