@@ -59,12 +59,17 @@ export class Loop {
   }
 
   #turn(): void {
+    this.#takeTurns();
+    // Only now: dropping what was received commits too, and must not take the turn's entries to the disk without a sync.
+    for (const replica of this.#replicas.values()) replica.afterTurn();
+  }
+
+  #takeTurns(): void {
     let staged = false;
     let sync = false;
     const persisted: (() => void)[] = [];
     for (const replica of this.#replicas.values()) {
       const work = replica.turn();
-      replica.afterTurn();
       staged ||= work.staged;
       sync ||= work.sync;
       for (const action of work.persisted) persisted.push(action);
