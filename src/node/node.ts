@@ -492,7 +492,6 @@ export class Node implements KvorumNode {
     await server?.close({ drainTimeoutMs: left() });
     this.#stopNoting?.();
     this.#loop.stop(new KvorumError('ERR_CLOSED', 'the node is closed'));
-    // What is applied is flushed, so that the next start has nothing to apply again. The log has it all: failing here loses nothing.
     if (replica !== undefined && this.#failure === null) await this.#flush();
     await this.#transport.close();
     await this.#store.close();
@@ -526,8 +525,14 @@ export class Node implements KvorumNode {
     });
   }
 
+  /** What is applied, so that the next start has nothing to apply again. The log has it all: failing here loses nothing. */
   async #flush(): Promise<void> {
     const { state } = this.#store.group(GROUP);
-    while (state.stageFlush(CLOSE_FLUSH_BYTES) > 0) await commit(this.#store);
+    try {
+      while (state.stageFlush(CLOSE_FLUSH_BYTES) > 0) await commit(this.#store);
+    } catch (error) {
+      const { logger, name } = this.#options;
+      logger.warn({ node: name, err: error }, 'the applied state was not flushed, the next start applies it again');
+    }
   }
 }
