@@ -14,7 +14,7 @@ import { outcomeUnknown, type Proposals } from './proposals.ts';
 const MAX_BATCH_COUNT = 4096;
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 /** A batch has a fixed price on three nodes, so the next one grows while this many are not committed yet… */
-const MAX_OPEN_BATCHES = 2;
+const MAX_OPEN_BATCHES = 1;
 /** …unless it has grown to this. */
 const FULL_BATCH_COUNT = 512;
 const FULL_BATCH_BYTES = 512 * 1024;
