@@ -10,8 +10,10 @@ import type { Engine, EngineIterator, EngineRecord } from './engine.ts';
 import { KIND, indexKey, stateKey } from './keys.ts';
 import type { BackgroundWork, WriteQueue } from './write-queue.ts';
 
-/** Deletions in one batch: about 0.3 ms of work, and more than the entries that most batches add. */
+/** Deletions in one batch: about 0.3 ms of work, and more than the entries that most batches add… */
 const DELETES_PER_BATCH = 512;
+/** …but never fewer than this for each operation in it: what is deleted must keep pace with what is written, also without a rest. */
+const DELETES_PER_OPERATION = 2;
 
 interface LogRange {
   readonly group: GroupId;
@@ -57,8 +59,9 @@ export class Reclaimer implements BackgroundWork {
     this.#fetch();
   }
 
-  stageSome(): boolean {
-    let budget = DELETES_PER_BATCH;
+  stageSome(operations: number): boolean {
+    const allowed = Math.max(DELETES_PER_BATCH, DELETES_PER_OPERATION * operations);
+    let budget = allowed;
     while (budget > 0) {
       const range = this.#logRanges[0];
       if (range === undefined) break;
@@ -76,7 +79,7 @@ export class Reclaimer implements BackgroundWork {
       this.#fetched = [];
       this.#fetch();
     }
-    return budget < DELETES_PER_BATCH;
+    return budget < allowed;
   }
 
   async close(): Promise<void> {

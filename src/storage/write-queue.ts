@@ -22,8 +22,8 @@ export interface Participant {
 
 /** Work that is done a bit at a time in batches of its own or others, such as deleting what was compacted. */
 export interface BackgroundWork {
-  /** Stages the next bit, of bounded size. False when there is nothing to stage now. */
-  stageSome(): boolean;
+  /** Stages the next bit, of bounded size, into a batch of `operations` so far. False when there is nothing to stage now. */
+  stageSome(operations: number): boolean;
 }
 
 export class WriteQueue {
@@ -31,6 +31,7 @@ export class WriteQueue {
   #link: ChainLink | null;
   #batch: EngineBatch | null = null;
   #batchBytes = 0;
+  #batchOperations = 0;
   #participants: Participant[] = [];
   #waiting: CommitCallback[] = [];
   #waitingSync = false;
@@ -83,12 +84,14 @@ export class WriteQueue {
   put(key: Uint8Array, value: Uint8Array): void {
     if (this.#poisoned !== null) return;
     this.#staging().put(key, value);
+    this.#batchOperations++;
     this.#batchBytes += key.length + value.length;
   }
 
   delete(key: Uint8Array): void {
     if (this.#poisoned !== null) return;
     this.#staging().delete(key);
+    this.#batchOperations++;
     this.#batchBytes += key.length;
   }
 
@@ -145,6 +148,7 @@ export class WriteQueue {
     this.#link = link;
     this.#batch = batch;
     this.#batchBytes = 0;
+    this.#batchOperations = 0;
     return batch;
   }
 
@@ -198,7 +202,8 @@ export class WriteQueue {
   /** Adds background work to what waits, or makes a batch of it; never a batch of what others staged and did not commit yet. */
   #stageBackground(): void {
     if (this.#batch !== null && !this.#wanted) return;
-    if (this.#background?.stageSome() === true) this.#want(false);
+    const operations = this.#batch === null ? 0 : this.#batchOperations;
+    if (this.#background?.stageSome(operations) === true) this.#want(false);
   }
 
   #finish(callbacks: CommitCallback[], error: Error | null): void {
