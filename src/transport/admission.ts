@@ -229,6 +229,6 @@ function bytesOf(value: unknown): Buffer | undefined {
   return typeof value === 'string' && value.length <= 100 ? Buffer.from(value, 'base64') : undefined;
 }
 
-export const WRONG_SECRET = 'the two nodes do not have the same cluster secret: start both with the same --secret';
+export const WRONG_SECRET = 'the two nodes do not have the same cluster secret: start both with the same secret';
 export const NO_SECRET =
-  'a node without a cluster secret is a cluster of one and has no peers: start it with the --secret of its cluster';
+  'a node without a cluster secret is a cluster of one and has no peers: start it with the secret of its cluster';
