@@ -52,6 +52,10 @@ export class Writes {
   /** Registers the next Ready and gives its `seq`. */
   add(lastIndex: number, term: number, vote: NodeId | null, mustSync: boolean, tick: number): number {
     this.#seq++;
+    // Nothing to learn from it that the write before does not tell. A disk that stands still must not be waited for by every
+    // answered heartbeat: thousands a second, each to be taken off the queue one by one when it goes on.
+    const before = this.#queue.at(-1);
+    if (!mustSync && before?.lastIndex === lastIndex && before.term === term && before.vote === vote) return this.#seq;
     this.#queue.push({ seq: this.#seq, lastIndex, term, vote, mustSync, tick });
     return this.#seq;
   }
