@@ -84,6 +84,7 @@ interface Incoming {
   receiver: SnapshotReceiver | null;
   seq: number;
   busy: boolean;
+  heardAt: number;
 }
 
 export interface SnapshotTimes {
@@ -288,7 +289,17 @@ export class Snapshots {
     }
     // A write of the transfer before may still be on its way to the disk; its receiver is not used again, and the sender asks again.
     if (this.#incoming?.busy === true || this.#host.undecided()) return;
-    const incoming: Incoming = { from, bootEpoch, transfer, term, meta, receiver: null, seq: 0, busy: true };
+    const incoming: Incoming = {
+      from,
+      bootEpoch,
+      transfer,
+      term,
+      meta,
+      receiver: null,
+      seq: 0,
+      busy: true,
+      heardAt: this.#host.now(),
+    };
     this.#incoming = incoming;
     this.#host.state.receiveSnapshot({ source, index, term: indexTerm }).then(
       (receiver) => {
@@ -316,6 +327,7 @@ export class Snapshots {
       records.push({ key, value });
     }
     incoming.busy = true;
+    incoming.heardAt = this.#host.now();
     receiver.write(records).then(
       () => {
         incoming.busy = false;
@@ -345,6 +357,11 @@ export class Snapshots {
       kept.snapshot.close();
     }
     for (const [to, { until }] of this.#delivered) if (until <= now) this.#delivered.delete(to);
+    const incoming = this.#incoming;
+    if (incoming === null || incoming.busy || now - incoming.heardAt <= this.#times.keepMs) return;
+    // The sender has let go of it too: this node has caught up by the log, or will be sent another.
+    this.#incoming = null;
+    incoming.receiver?.discard();
   }
 
   /** The link to `peer` closed. */

@@ -13,7 +13,7 @@ interface End {
   readonly received: SnapshotMeta[];
 }
 
-function end(store: MemoryStore, self: string, bootEpoch: number): End {
+function end(store: MemoryStore, self: string, bootEpoch: number, now = (): number => 0): End {
   const sent: Uint8Array[] = [];
   const received: SnapshotMeta[] = [];
   const snapshots = new Snapshots(
@@ -22,7 +22,7 @@ function end(store: MemoryStore, self: string, bootEpoch: number): End {
       self,
       bootEpoch,
       state: store.group(1).state,
-      now: () => 0,
+      now,
       send: (_to, parts) => sent.push(Buffer.concat(parts)) > 0,
       describe: (index) => ({ index, term: 1, configuration }),
       sent: () => {},
@@ -83,5 +83,27 @@ describe('Snapshots', () => {
       await turn();
     }
     expect(receiver.received).toMatchObject([{ index: 9 }]);
+  });
+
+  it('drops what was received of a snapshot whose sender is not heard of any more', async () => {
+    let now = 0;
+    const receiver = end(await openMemoryStore(), '2', 1, () => now);
+    const sender = end(await filled(5, 'five'), '1', 1);
+    sender.snapshots.start('2', 1, 1);
+    receiver.snapshots.frame('1', sender.sent.shift() as Uint8Array);
+    await turn();
+    expect(receiver.snapshots.active).toBe(1);
+    now = times.keepMs;
+    receiver.snapshots.tick();
+    expect(receiver.snapshots.active).toBe(1);
+    now++;
+    receiver.snapshots.tick();
+    expect(receiver.snapshots.active).toBe(0);
+    // Late chunks find nothing, and the same snapshot can be begun again.
+    for (const frame of receiver.sent.splice(0)) sender.snapshots.frame('2', frame);
+    await turn();
+    for (const frame of sender.sent.splice(0)) receiver.snapshots.frame('1', frame);
+    await turn();
+    expect(receiver.received).toEqual([]);
   });
 });
