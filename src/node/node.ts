@@ -489,12 +489,16 @@ export class Node implements KvorumNode {
       await this.#handOver(replica, left());
       await this.#until(() => replica.idle || this.#failure !== null, left());
     }
-    await server?.close({ drainTimeoutMs: left() });
-    this.#stopNoting?.();
-    this.#loop.stop(new KvorumError('ERR_CLOSED', 'the node is closed'));
-    if (replica !== undefined && this.#failure === null) await this.#flush();
-    await this.#transport.close();
-    await this.#store.close();
+    try {
+      await server?.close({ drainTimeoutMs: left() });
+    } finally {
+      // Whatever the server had to say: port and directory are free when this ends.
+      this.#stopNoting?.();
+      this.#loop.stop(new KvorumError('ERR_CLOSED', 'the node is closed'));
+      if (replica !== undefined && this.#failure === null) await this.#flush();
+      await this.#transport.close();
+      await this.#store.close();
+    }
   }
 
   async #handOver(replica: Replica, timeoutMs: number): Promise<void> {
