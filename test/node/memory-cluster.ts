@@ -8,7 +8,7 @@ import { Loop } from '../../src/node/loop.ts';
 import { Replica, type ReplicaLimits } from '../../src/node/replica.ts';
 import { openMemoryStore, type CrashOptions, type MemoryStore } from '../../src/storage/memory-store.ts';
 import { MemoryNetwork } from '../../src/transport/memory-transport.ts';
-import type { Hello, Transport } from '../../src/transport/types.ts';
+import type { Channel, Hello, Transport } from '../../src/transport/types.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 const SECRET = 'a secret that all nodes share';
@@ -195,6 +195,8 @@ export interface MemoryClusterOptions {
   readonly writeMs?: number;
   /** One way. */
   readonly delayMs?: number;
+  /** True: a frame of this channel is lost. Default: none is. */
+  readonly lose?: (channel: Channel) => boolean;
 }
 
 export class MemoryCluster {
@@ -219,6 +221,7 @@ export class MemoryCluster {
       schedule: (delayMs, task) => this.time.schedule(delayMs, task),
       random: this.random,
       delayMs: () => options.delayMs ?? 1,
+      lose: (_from, _to, channel) => options.lose?.(channel) ?? false,
     });
     for (const id of this.ids) this.nodes.push(new MemoryNode(this, id));
   }
