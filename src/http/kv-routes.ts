@@ -1,4 +1,6 @@
 /** Keys and values: /v1/kv. */
+import type { IncomingHttpHeaders } from 'node:http';
+
 import { KvorumError } from '../errors.ts';
 import type { KvEntry } from '../kv/types.ts';
 import type {
@@ -155,10 +157,23 @@ function putKey(exchange: Exchange): void {
     options.lease = query.lease;
   }
   if (query.prev === true) options.prev = true;
+  refuseIdempotency(headers);
   const condition = conditionOf(headers);
   if (condition !== undefined) options.condition = condition;
   const { node } = exchange.service;
   exchange.readBody(node.limits.maxValueBytes, (self, body) => self.settle(node.put(key, body, options), answerPut));
+}
+
+const EXACTLY_ONCE = ['idempotency-key', 'kvorum-session', 'kvorum-sequence'] as const;
+
+/** Who sends one counts on a repeated write being applied once. That is not built yet, and must not be promised by silence. */
+function refuseIdempotency(headers: IncomingHttpHeaders): void {
+  for (const header of EXACTLY_ONCE) {
+    if (headers[header] === undefined) continue;
+    throw new KvorumError('ERR_INVALID_ARGUMENT', `${header} is not supported by this version: use If-Match`, {
+      details: { header },
+    });
+  }
 }
 
 function answerPut(exchange: Exchange, { revision: written, created, prev: before }: PutAnswer): void {
@@ -179,6 +194,7 @@ function deleteKey(exchange: Exchange): void {
     signal: exchange.signal,
   };
   if (query.prev === true) options.prev = true;
+  refuseIdempotency(exchange.request.headers);
   const condition = conditionOf(exchange.request.headers);
   if (condition !== undefined) options.condition = condition;
   exchange.settle(exchange.service.node.delete(key, options), answerDelete);
@@ -187,6 +203,7 @@ function deleteKey(exchange: Exchange): void {
 function deleteRange(exchange: Exchange): void {
   const query = exchange.query(DELETE_RANGE_QUERY);
   const { prefix = '', all = false } = query;
+  refuseIdempotency(exchange.request.headers);
   if (conditionOf(exchange.request.headers) !== undefined) {
     throw new KvorumError('ERR_INVALID_ARGUMENT', 'a range cannot be deleted under a condition');
   }
