@@ -15,6 +15,7 @@
  */
 import { startHttp } from './http/server.ts';
 import { Node } from './node/node.ts';
+import { realPlatform } from './node/real-platform.ts';
 import type { KvorumNode, NodeOptions } from './node/types.ts';
 
 export { ERRORS, KvorumError, type ErrorCode, type KvorumErrorOptions, type Outcome } from './errors.ts';
@@ -54,7 +55,7 @@ export type {
  * Nothing is left open then.
  */
 export async function startNode(options: NodeOptions = {}): Promise<KvorumNode> {
-  const node = await Node.open(options);
+  const node = await Node.open(options, realPlatform);
   try {
     const { http, logger } = options;
     if (http !== undefined && http !== false) {

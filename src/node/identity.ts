@@ -2,7 +2,7 @@
  * Who this node is: an Ed25519 key made at its first start and kept in its data directory, the ids that follow from it, and a boot
  * epoch that grows with every start. A data directory that was wiped is another node.
  */
-import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys';
+import { privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys';
 import type { PrivateKey } from '@libp2p/interface';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { KvorumError } from '../errors.ts';
@@ -24,12 +24,12 @@ const PRIVATE_KEY = 'identity/privateKey';
 const BOOT_EPOCH = 'identity/bootEpoch';
 
 /**
- * Reads the identity, or makes it at the first start, and counts this start. Resolves when the new boot epoch is on disk: nothing may be
+ * Reads the identity, or makes it at the first start with a key from `createKey`, and counts this start. Resolves when the new boot epoch is on disk: nothing may be
  * sent before, or a restart could use the same epoch twice. Rejects with ERR_CORRUPT when what is stored is no identity, or with the
  * store's error.
  */
-export async function openIdentity(store: Store): Promise<Identity> {
-  const privateKey = await readKey(store);
+export async function openIdentity(store: Store, createKey: () => Promise<PrivateKey>): Promise<Identity> {
+  const privateKey = await readKey(store, createKey);
   const stored = store.node.get(BOOT_EPOCH) ?? 0;
   if (typeof stored !== 'number' || !Number.isSafeInteger(stored) || stored < 0) {
     throw new KvorumError('ERR_CORRUPT', 'the boot epoch in the data directory is not a number');
@@ -41,10 +41,10 @@ export async function openIdentity(store: Store): Promise<Identity> {
   return { id: memberId(peerId), peerId: peerId.toString(), privateKey, bootEpoch };
 }
 
-async function readKey(store: Store): Promise<PrivateKey> {
+async function readKey(store: Store, createKey: () => Promise<PrivateKey>): Promise<PrivateKey> {
   const stored = store.node.get(PRIVATE_KEY);
   if (stored === undefined) {
-    const privateKey = await generateKeyPair('Ed25519');
+    const privateKey = await createKey();
     store.node.set(PRIVATE_KEY, privateKeyToProtobuf(privateKey));
     return privateKey;
   }

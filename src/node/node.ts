@@ -2,12 +2,10 @@
 import { Registry } from 'prom-client';
 import { KvorumError } from '../errors.ts';
 import type { SoftState } from '../raft/types.ts';
-import { openLevelStore } from '../storage/level-store.ts';
 import type { Store } from '../storage/types.ts';
-import { createLibp2pTransport } from '../transport/libp2p-transport.ts';
 import { PROTOCOL_VERSION } from '../transport/limits.ts';
 import type { Channel, Hello, PeerEvent, Transport, Verdict } from '../transport/types.ts';
-import { realEnvironment, type Environment } from './env.ts';
+import type { Environment } from './env.ts';
 import { judgeHello, judgeProtocol } from './admission.ts';
 import { Bootstrap, bootstrapAlone } from './bootstrap.ts';
 import type { ClusterMap } from './cluster-map.ts';
@@ -20,6 +18,7 @@ import { describeCluster } from './members.ts';
 import { PeerMemory } from './peer-memory.ts';
 import { registerMetrics } from './metrics.ts';
 import { resolveOptions, type ResolvedOptions } from './options.ts';
+import type { Platform } from './platform.ts';
 import { Replica } from './replica.ts';
 import { Transfer } from './transfer.ts';
 import type {
@@ -69,7 +68,8 @@ export class Node implements KvorumNode {
   readonly failed: Promise<Error>;
   readonly registry: Registry;
   readonly #options: ResolvedOptions;
-  readonly #env: Environment = realEnvironment;
+  readonly #platform: Platform;
+  readonly #env: Environment;
   readonly #store: Store;
   readonly #identity: Identity;
   readonly #loop: Loop;
@@ -89,15 +89,15 @@ export class Node implements KvorumNode {
    * Opens the disk and the peer port. Rejects with ERR_CONFIG, ERR_DATA_DIR_IN_USE, ERR_DATA_DIR_FOREIGN, ERR_DATA_VERSION, ERR_CORRUPT or
    * ERR_ADDRESS_IN_USE, and has let go of everything then.
    */
-  static async open(given: NodeOptions): Promise<Node> {
+  static async open(given: NodeOptions, platform: Platform): Promise<Node> {
     const options = resolveOptions(given);
     const { logger } = options;
-    const store = await openLevelStore({
+    const store = await platform.openStore({
       directory: options.dataDir,
       log: (message) => logger.warn({ node: options.name }, message),
     });
     try {
-      const node = new Node(options, store, await openIdentity(store));
+      const node = new Node(options, platform, store, await openIdentity(store, () => platform.createKey()));
       await node.#listen();
       return node;
     } catch (error) {
@@ -106,8 +106,10 @@ export class Node implements KvorumNode {
     }
   }
 
-  private constructor(options: ResolvedOptions, store: Store, identity: Identity) {
+  private constructor(options: ResolvedOptions, platform: Platform, store: Store, identity: Identity) {
     this.#options = options;
+    this.#platform = platform;
+    this.#env = platform.env;
     this.#store = store;
     this.#identity = identity;
     this.registry = options.registry instanceof Registry ? options.registry : new Registry();
@@ -252,9 +254,10 @@ export class Node implements KvorumNode {
       initialCluster,
       log: tell,
       stage: (map) => stageFirstEntry(this.#store.group(GROUP), map),
+      schedule: (delayMs, task) => this.#env.after(delayMs, task),
     });
     this.#memory = new PeerMemory(this.#store.node);
-    this.#transport = await createLibp2pTransport({
+    this.#transport = await this.#platform.createTransport({
       privateKey: this.#identity.privateKey,
       listen,
       secret,
@@ -293,6 +296,7 @@ export class Node implements KvorumNode {
       wake: () => this.#loop.wake(),
       softStateChanged: (state) => this.#softStateChanged(state),
       failed: (error) => this.#loop.fail(error),
+      createCore: this.#platform.createCore,
     });
     this.#loop.add(replica);
     this.#joined = {
@@ -354,7 +358,7 @@ export class Node implements KvorumNode {
       bootEpoch: this.#identity.bootEpoch,
       address: this.#advertised,
       http: this.url ?? '',
-      pid: process.pid,
+      pid: this.#platform.pid,
       protocol: PROTOCOL_VERSION,
       extra: { bootstrap: this.#bootstrap.facts(), lastIndex: { [GROUP]: log.lastIndex() } },
     };

@@ -8,7 +8,7 @@
 import { invariant, KvorumError } from '../errors.ts';
 import { Machine } from '../machine/machine.ts';
 import type { CommandResult } from '../machine/types.ts';
-import { createRaft } from '../raft/raft.ts';
+import type { createRaft } from '../raft/raft.ts';
 import type {
   Entry,
   GroupId,
@@ -53,6 +53,7 @@ export interface ReplicaOptions {
   softStateChanged(state: SoftState): void;
   /** An error after which this node must not go on. */
   failed(error: unknown): void;
+  readonly createCore: typeof createRaft;
 }
 
 /** What a turn leaves to the loop: to write, and what to do once that is on disk. */
@@ -124,7 +125,7 @@ export class Replica {
       configurations: log.configurations,
       appliedIndex: state.flushed.index,
     };
-    this.#core = createRaft(
+    this.#core = options.createCore(
       {
         ...options.raft,
         group: options.group,

@@ -1,5 +1,6 @@
 /** Replica loops on virtual time, disk and network: what ships, without a clock, a socket or a file. */
 import { KvorumError } from '../../src/errors.ts';
+import { createRaft } from '../../src/raft/raft.ts';
 import { encodeCommand } from '../../src/machine/command.ts';
 import type { CommandResult } from '../../src/machine/types.ts';
 import { stageFirstEntry } from '../../src/node/first-entry.ts';
@@ -122,6 +123,7 @@ export class MemoryNode {
       wake: () => this.loop.wake(),
       softStateChanged: () => {},
       failed: (error) => this.loop.fail(error),
+      createCore: createRaft,
     });
     this.loop.add(this.replica);
     this.loop.start();
