@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Loop } from '../../src/node/loop.ts';
 import type { Replica } from '../../src/node/replica.ts';
 import { openMemoryStore } from '../../src/storage/memory-store.ts';
-import { VirtualTime } from './virtual-time.ts';
+import { VirtualTime } from '../../src/testing/virtual-time.ts';
 
 describe('Loop', () => {
   it('writes what a turn staged with its sync, although the end of the turn commits something without', async () => {
@@ -10,7 +10,7 @@ describe('Loop', () => {
     const store = await openMemoryStore({ schedule: (task) => void time.schedule(1, task) });
     const { log } = store.group(1);
     const loop = new Loop({
-      env: time.environment(() => 0),
+      env: time.process(() => 0),
       store,
       tickMs: 10,
       failed: (error) => {

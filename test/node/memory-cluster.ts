@@ -10,7 +10,7 @@ import { Replica, type ReplicaLimits } from '../../src/node/replica.ts';
 import { openMemoryStore, type CrashOptions, type MemoryStore } from '../../src/storage/memory-store.ts';
 import { MemoryNetwork } from '../../src/transport/memory-transport.ts';
 import type { Channel, Hello, Transport } from '../../src/transport/types.ts';
-import { VirtualTime } from './virtual-time.ts';
+import { VirtualTime } from '../../src/testing/virtual-time.ts';
 
 const SECRET = 'a secret that all nodes share';
 const CLUSTER = '4711';
@@ -56,7 +56,7 @@ export class MemoryNode {
 
   async start(store?: MemoryStore): Promise<void> {
     const { time, network, ids, limits } = this.cluster;
-    const env = time.environment(this.cluster.random);
+    const env = time.process(this.cluster.random);
     const bootEpoch = ++this.#epoch;
     this.store =
       store ??
@@ -247,14 +247,7 @@ export class MemoryCluster {
   }
 
   /** Runs until the promise settles, and gives back what it settled with. */
-  async settle<T>(promise: Promise<T>, limitMs = 10_000): Promise<T> {
-    let settled = false;
-    const mark = (): void => {
-      settled = true;
-    };
-    promise.then(mark, mark);
-    for (let i = 0; i < 8 && !settled; i++) await Promise.resolve();
-    if (!settled) await this.time.run(() => settled, limitMs);
-    return promise;
+  settle<T>(promise: Promise<T>, limitMs = 10_000): Promise<T> {
+    return this.time.settle(promise, limitMs);
   }
 }

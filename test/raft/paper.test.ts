@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Append, NodeId } from '../../src/raft/types.ts';
 import { Cluster, configuration } from '../sim/cluster.ts';
-import { Random } from '../sim/random.ts';
+import { Random } from '../../src/testing/random.ts';
 import { entry, FIVE, Solo, THREE } from './solo.ts';
 import type { Said } from './solo.ts';
 

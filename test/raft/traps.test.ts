@@ -6,7 +6,7 @@ import { encodeConfiguration } from '../../src/raft/configuration.ts';
 import type { Entry, NodeId } from '../../src/raft/types.ts';
 import { Cluster, configuration } from '../sim/cluster.ts';
 import type { HostOptions } from '../sim/cluster.ts';
-import { Random } from '../sim/random.ts';
+import { Random } from '../../src/testing/random.ts';
 import { entry, FIVE, Solo, THREE } from './solo.ts';
 import type { Said } from './solo.ts';
 

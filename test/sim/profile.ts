@@ -3,7 +3,7 @@ import type { Configuration, NodeId } from '../../src/raft/types.ts';
 import { configuration } from './cluster.ts';
 import type { HostOptions } from './cluster.ts';
 import type { ReadBack } from './disk.ts';
-import type { Random } from './random.ts';
+import type { Random } from '../../src/testing/random.ts';
 
 export const TICK_MS = 10;
 

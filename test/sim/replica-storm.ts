@@ -8,7 +8,7 @@
 import { KvorumError } from '../../src/errors.ts';
 import type { MemoryStore } from '../../src/storage/memory-store.ts';
 import { MemoryCluster, type MemoryNode } from '../node/memory-cluster.ts';
-import { Random } from './random.ts';
+import { Random } from '../../src/testing/random.ts';
 
 interface Write {
   readonly key: string;

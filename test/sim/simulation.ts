@@ -7,12 +7,12 @@ import { createHash } from 'node:crypto';
 import type { NodeId } from '../../src/raft/types.ts';
 import type { WorldEvent } from '../invariants/world.ts';
 import { formatMessage, formatPacket, formatReady } from '../raft/format.ts';
-import { Agenda } from './agenda.ts';
+import { Agenda } from '../../src/testing/agenda.ts';
 import { Cluster } from './cluster.ts';
 import type { Host, Packet } from './host.ts';
 import { drawProfile, TICK_MS } from './profile.ts';
 import type { Profile } from './profile.ts';
-import { Random } from './random.ts';
+import { Random } from '../../src/testing/random.ts';
 
 /** Ticks of calm within which the cluster has to be whole again: some split votes, some back-tracking, some snapshots. */
 const CALM_TICKS = 1500;

@@ -1,8 +1,9 @@
 /** What is to happen at which virtual time: a binary heap, first come first served among equals. */
-interface Item {
+export interface Item {
   readonly at: number;
   readonly order: number;
-  readonly run: () => void;
+  /** null: cancelled. */
+  run: (() => void) | null;
 }
 
 export class Agenda {
@@ -10,7 +11,7 @@ export class Agenda {
   readonly #heap: Item[] = [];
   #order = 0;
 
-  after(delay: number, run: () => void): void {
+  after(delay: number, run: () => void): Item {
     const heap = this.#heap;
     const item: Item = { at: this.now + delay, order: this.#order++, run };
     let i = heap.length;
@@ -22,14 +23,31 @@ export class Agenda {
       i = parent;
     }
     heap[i] = item;
+    return item;
+  }
+
+  /** When the next item is due; Infinity when there is none. */
+  get nextAt(): number {
+    for (let next = this.#heap[0]; next !== undefined; next = this.#heap[0]) {
+      if (next.run !== null) return next.at;
+      this.#take();
+    }
+    return Infinity;
   }
 
   /** Runs the next item. False when there is none. */
   step(): boolean {
+    if (this.nextAt === Infinity) return false;
+    const { at, run } = this.#take();
+    this.now = at;
+    run?.();
+    return true;
+  }
+
+  #take(): Item {
     const heap = this.#heap;
-    const next = heap[0];
-    const last = heap.pop();
-    if (next === undefined || last === undefined) return false;
+    const next = heap[0] as Item;
+    const last = heap.pop() as Item;
     if (heap.length > 0) {
       let i = 0;
       for (;;) {
@@ -42,9 +60,7 @@ export class Agenda {
       }
       heap[i] = last;
     }
-    this.now = next.at;
-    next.run();
-    return true;
+    return next;
   }
 }
 

@@ -1,0 +1,182 @@
+/**
+ * A virtual clock and event loop: time stands still until somebody moves it from one event to the next. A process has its own view of it,
+ * which can be paused, stopped, drift and jump.
+ */
+import type { Environment } from '../node/env.ts';
+import { Agenda } from './agenda.ts';
+
+/** Turns of the microtask queue after each event: what the event resolved must be seen before the next one happens. */
+const MICROTASK_TURNS = 16;
+
+export class VirtualTime {
+  readonly #agenda = new Agenda();
+  #executed = 0;
+
+  /** Milliseconds. */
+  get now(): number {
+    return this.#agenda.now;
+  }
+
+  /** Events run so far. */
+  get executed(): number {
+    return this.#executed;
+  }
+
+  /** Runs `task` after `delayMs`; tasks of the same time run in the order in which they were given. Returns what cancels it. */
+  schedule(delayMs: number, task: () => void): () => void {
+    const item = this.#agenda.after(Math.max(0, delayMs), task);
+    return () => {
+      item.run = null;
+    };
+  }
+
+  /** Runs events until `done` says so; fails when virtual time passes `limitMs` from now before that. */
+  async run(done: () => boolean, limitMs: number): Promise<void> {
+    const end = this.now + limitMs;
+    while (!done()) {
+      const at = this.#agenda.nextAt;
+      if (at === Infinity) throw new Error('nothing left to happen');
+      if (at > end) throw new Error(`not reached within ${limitMs} virtual milliseconds`);
+      this.#executed++;
+      this.#agenda.step();
+      for (let i = 0; i < MICROTASK_TURNS; i++) await undefined;
+    }
+  }
+
+  async pass(ms: number): Promise<void> {
+    let over = false;
+    this.schedule(ms, () => {
+      over = true;
+    });
+    await this.run(() => over, ms);
+  }
+
+  /** Runs until the promise settles, and gives back what it settled with. */
+  async settle<T>(promise: Promise<T>, limitMs = 10_000): Promise<T> {
+    let settled = false;
+    const mark = (): void => {
+      settled = true;
+    };
+    promise.then(mark, mark);
+    for (let i = 0; i < MICROTASK_TURNS && !settled; i++) await undefined;
+    await this.run(() => settled, limitMs);
+    return promise;
+  }
+
+  process(random: () => number, clock: ProcessClock = {}): VirtualProcess {
+    return new VirtualProcess(this, random, clock);
+  }
+}
+
+export interface ProcessClock {
+  /** How fast this process's monotonic clock runs. Default 1. */
+  readonly rate?: number;
+  /** Milliseconds since the epoch at virtual time 0. */
+  readonly epochMs?: number;
+}
+
+const EPOCH_MS = 1_700_000_000_000;
+
+/** Time, timers and the event loop of one process. */
+export class VirtualProcess implements Environment {
+  readonly random: () => number;
+  readonly #time: VirtualTime;
+  readonly #rate: number;
+  #wallMs: number;
+  #stopped = false;
+  /** What happened to it while it was paused, in order; null while it runs. */
+  #held: (() => void)[] | null = null;
+
+  constructor(time: VirtualTime, random: () => number, { rate = 1, epochMs = EPOCH_MS }: ProcessClock) {
+    this.#time = time;
+    this.random = random;
+    this.#rate = rate;
+    this.#wallMs = epochMs;
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  get paused(): boolean {
+    return this.#held !== null;
+  }
+
+  now(): number {
+    return this.#time.now * this.#rate;
+  }
+
+  wallTime(): number {
+    return Math.floor(this.#wallMs + this.now());
+  }
+
+  /** The wall clock is set forward or, with a negative number, back. */
+  jump(ms: number): void {
+    this.#wallMs += ms;
+  }
+
+  /** Runs something that happens to this process: now, when its pause ends, or never when it is gone. */
+  enter(task: () => void): void {
+    if (this.#stopped) return;
+    if (this.#held === null) task();
+    else this.#held.push(task);
+  }
+
+  /** For what is outside of the process and ends in it: a timer, a write, a frame. */
+  schedule(delayMs: number, task: () => void): () => void {
+    let cancelled = false;
+    const cancel = this.#time.schedule(delayMs, () => {
+      this.enter(() => {
+        // It may have been cancelled by what came before it when a pause ended.
+        if (!cancelled) task();
+      });
+    });
+    return () => {
+      cancelled = true;
+      cancel();
+    };
+  }
+
+  after(delayMs: number, task: () => void): () => void {
+    return this.schedule(delayMs / this.#rate, task);
+  }
+
+  every(intervalMs: number, task: () => void): () => void {
+    let cancelled = false;
+    let cancel: () => void = () => {};
+    const next = (): void => {
+      // Set again when it has run: a process that was paused sees one late call, not all that it missed.
+      cancel = this.after(intervalMs, () => {
+        if (cancelled) return;
+        next();
+        task();
+      });
+    };
+    next();
+    return () => {
+      cancelled = true;
+      cancel();
+    };
+  }
+
+  endOfTurn(task: () => void): void {
+    this.schedule(0, task);
+  }
+
+  pause(): void {
+    this.#held ??= [];
+  }
+
+  resume(): void {
+    const held = this.#held ?? [];
+    this.#held = null;
+    // What one of them asks for now is an event of its own; none of them can stop before its end but by the process's end.
+    for (const task of held) this.enter(task);
+  }
+
+  /** The process is gone: nothing of it runs any more. */
+  stop(): void {
+    this.#stopped = true;
+    this.#held = null;
+  }
+}
