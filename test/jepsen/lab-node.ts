@@ -1,0 +1,104 @@
+/** A node of the lab: its process, and what the network and the verdict have to know of it. */
+import { NodeProcess, type NodeSpec } from '../processes/node-process.ts';
+import type { LabNode } from './types.ts';
+
+const READY_TIMEOUT_MS = 60_000;
+
+/** The process ended and nobody had asked it to. */
+export interface OwnEnd {
+  readonly node: string;
+  /** By performance.now(). */
+  readonly atMs: number;
+  readonly how: string;
+  readonly lastWords: string;
+}
+
+export interface LabNodeEvents {
+  started(node: RealNode): void;
+  ended(node: RealNode): void;
+  endedByItself(end: OwnEnd): void;
+}
+
+export class RealNode implements LabNode {
+  readonly name: string;
+  readonly dataDir: string;
+  readonly url: string;
+  readonly env: Record<string, string>;
+  readonly #process: NodeProcess;
+  readonly #events: LabNodeEvents;
+  #paused = false;
+  #askedToEnd = false;
+
+  constructor(spec: NodeSpec, events: LabNodeEvents) {
+    this.#process = new NodeProcess(spec);
+    this.#events = events;
+    this.name = spec.name;
+    this.dataDir = spec.dataDir;
+    this.url = this.#process.url;
+    this.env = this.#process.env;
+  }
+
+  get alive(): boolean {
+    return this.#process.alive;
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  get lastExit(): LabNode['lastExit'] {
+    return this.#process.lastExit;
+  }
+
+  start(): void {
+    this.#process.start();
+    this.#paused = false;
+    this.#askedToEnd = false;
+    this.#events.started(this);
+    void this.#process.exited.then(({ code, signal }) => {
+      this.#events.ended(this);
+      if (this.#askedToEnd) return;
+      const lastWords = this.#process.logTail(5);
+      this.#events.endedByItself({
+        ...{ node: this.name, atMs: performance.now(), how: signal ?? `code ${code}`, lastWords },
+      });
+    });
+  }
+
+  async ready(): Promise<void> {
+    await this.#process.ready(READY_TIMEOUT_MS);
+  }
+
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    if (!this.alive) return;
+    this.#askedToEnd = true;
+    const gone = this.#process.kill(signal);
+    // A stopped process takes no signal but SIGKILL.
+    if (this.#paused && signal !== 'SIGKILL') this.#process.resume();
+    await gone;
+    this.#paused = false;
+  }
+
+  pause(): void {
+    if (!this.alive) return;
+    this.#paused = true;
+    this.#process.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#process.resume();
+  }
+
+  logs(): string {
+    return this.#process.logs();
+  }
+
+  logTail(lines?: number): string {
+    return this.#process.logTail(lines);
+  }
+}
