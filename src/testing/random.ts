@@ -47,6 +47,10 @@ export class Random {
     return item;
   }
 
+  bytes(length: number): Uint8Array {
+    return Uint8Array.from({ length }, () => this.uint32() & 0xff);
+  }
+
   /** A generator of its own for a part of the simulation, so that one part's draws do not shift another's. */
   fork(): Random {
     return new Random(this.uint32() * 2 ** 20 + (this.uint32() >>> 12));

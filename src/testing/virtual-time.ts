@@ -33,13 +33,15 @@ export class VirtualTime {
   /** Runs events until `done` says so; fails when virtual time passes `limitMs` from now before that. */
   async run(done: () => boolean, limitMs: number): Promise<void> {
     const end = this.now + limitMs;
+    // What was called just before may not have come to its first event yet.
+    await settleMicrotasks();
     while (!done()) {
       const at = this.#agenda.nextAt;
       if (at === Infinity) throw new Error('nothing left to happen');
       if (at > end) throw new Error(`not reached within ${limitMs} virtual milliseconds`);
       this.#executed++;
       this.#agenda.step();
-      for (let i = 0; i < MICROTASK_TURNS; i++) await undefined;
+      await settleMicrotasks();
     }
   }
 
@@ -58,7 +60,6 @@ export class VirtualTime {
       settled = true;
     };
     promise.then(mark, mark);
-    for (let i = 0; i < MICROTASK_TURNS && !settled; i++) await undefined;
     await this.run(() => settled, limitMs);
     return promise;
   }
@@ -66,6 +67,10 @@ export class VirtualTime {
   process(random: () => number, clock: ProcessClock = {}): VirtualProcess {
     return new VirtualProcess(this, random, clock);
   }
+}
+
+async function settleMicrotasks(): Promise<void> {
+  for (let i = 0; i < MICROTASK_TURNS; i++) await undefined;
 }
 
 export interface ProcessClock {

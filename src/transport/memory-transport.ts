@@ -46,6 +46,15 @@ export interface MemoryTransportOptions {
   readonly handlers: TransportHandlers;
   readonly limits?: PartialTransportLimits;
   readonly logger?: TransportLogger;
+  /** Default: one that always runs, on the network's time. */
+  readonly process?: NetworkProcess;
+}
+
+/** The process behind an address, which may be paused or gone: then what arrives for it waits, or never happens. */
+export interface NetworkProcess {
+  enter(task: () => void): void;
+  /** A timer of the process. Returns what cancels it. */
+  schedule(delayMs: number, task: () => void): () => void;
 }
 
 const LINK_TIMEOUT_MS = KEEPALIVE_INTERVAL_MS * KEEPALIVE_MISSED;
@@ -104,6 +113,11 @@ export class MemoryNetwork {
     for (const connection of [...this.#connections]) connection.healed();
   }
 
+  healOneWay(from: string, to: string): void {
+    if (!this.#cuts.delete(`${from} ${to}`)) return;
+    for (const connection of [...this.#connections]) connection.healed();
+  }
+
   healAll(): void {
     this.#cuts.clear();
     for (const connection of [...this.#connections]) connection.healed();
@@ -139,7 +153,7 @@ export class MemoryNetwork {
       if (answered) return;
       answered = true;
       cancel();
-      done(result);
+      dialer.process.enter(() => done(result));
     };
     const cancel = this.options.schedule(DIAL_TIMEOUT_MS, () => answer('failed'));
     this.options.schedule(this.delay(from, to, 'control', 0), () => {
@@ -178,7 +192,7 @@ class MemoryConnection {
   /** Nothing comes from `from` to `to` any more. */
   silent(from: string, to: string): void {
     for (const end of [this.dialerEnd, this.listenerEnd]) {
-      if (end.ownAddress === to && end.remoteAddress === from) end.end();
+      if (end.ownAddress === to && end.remoteAddress === from) end.process.enter(() => end.end());
     }
   }
 
@@ -189,7 +203,7 @@ class MemoryConnection {
       if (end.phase === 'closed' || other.phase !== 'closed') continue;
       const delayMs = this.network.delay(other.ownAddress, end.ownAddress, 'control', 0);
       this.network.options.schedule(delayMs, () => {
-        if (!this.network.isCut(other.ownAddress, end.ownAddress)) end.end();
+        if (!this.network.isCut(other.ownAddress, end.ownAddress)) end.process.enter(() => end.end());
       });
     }
   }
@@ -213,7 +227,7 @@ class MemoryLink implements BaseLink {
   readonly #cancelTimeout: () => void;
   readonly #queued = new Map<Channel, { bytes: number; frames: number }>();
   /** Deliveries of a kind of traffic that are still under way, in order. */
-  readonly #lanes = new Map<Traffic, (() => void)[]>();
+  readonly #lanes = new Map<Traffic, ((arrived: boolean) => void)[]>();
 
   constructor(
     connection: MemoryConnection,
@@ -229,11 +243,15 @@ class MemoryLink implements BaseLink {
     this.#connection = connection;
     this.#owner = owner;
     this.#admission = owner.admission(role, remoteHello.peerId, remoteHello.id);
-    this.#cancelTimeout = connection.network.options.schedule(ADMISSION_TIMEOUT_MS, () => {
+    this.#cancelTimeout = owner.process.schedule(ADMISSION_TIMEOUT_MS, () => {
       if (this.phase === 'admitting') this.#fail({ type: 'timeout' });
     });
     for (const channel of CHANNELS) this.#queued.set(channel, { bytes: 0, frames: 0 });
     owner.register(this);
+  }
+
+  get process(): NetworkProcess {
+    return this.#owner.process;
   }
 
   begin(): void {
@@ -325,12 +343,13 @@ class MemoryLink implements BaseLink {
     let lane = this.#lanes.get(traffic);
     if (lane === undefined) this.#lanes.set(traffic, (lane = []));
     const waiting = lane;
-    waiting.push(() => deliver(!network.isCut(this.ownAddress, this.remoteAddress)));
+    waiting.push(deliver);
     // Each due time delivers the oldest: whatever the delays, order holds, and the number of deliveries is the same.
     network.options.schedule(network.delay(this.ownAddress, this.remoteAddress, traffic, bytes), () => {
       const next = waiting.shift();
       invariant(next !== undefined, 'a delivery without a message');
-      next();
+      const arrived = !network.isCut(this.ownAddress, this.remoteAddress);
+      this.#connection.other(this).process.enter(() => next(arrived));
     });
   }
 
@@ -397,19 +416,23 @@ class MemoryLink implements BaseLink {
 
 class MemoryTransport extends BaseTransport<MemoryLink> {
   readonly address: string;
+  readonly process: NetworkProcess;
   readonly #network: MemoryNetwork;
   readonly #secret: string | null;
   readonly #links = new Set<MemoryLink>();
   readonly #dials = new Map<MemoryLink, { readonly address: string; done(result: DialResult): void }>();
 
   constructor(network: MemoryNetwork, address: string, options: MemoryTransportOptions) {
+    const { schedule } = network.options;
+    const { process = { enter: (task) => task(), schedule } } = options;
     super({
       handlers: options.handlers,
       limits: options.limits,
       logger: options.logger,
-      schedule: network.options.schedule,
+      schedule: (delayMs, task) => process.schedule(delayMs, task),
       random: network.options.random,
     });
+    this.process = process;
     this.#network = network;
     this.address = address;
     this.#secret = options.secret;

@@ -68,7 +68,7 @@ export const PURE_PACKAGES: Readonly<
 export const OWNED_PACKAGES: readonly { readonly package: RegExp; readonly rooms: readonly string[] }[] = [
   { package: /^(?:level|classic-level|abstract-level)$/, rooms: ['src/storage/'] },
   // A node's identity is a libp2p key, and it is kept with the node's data.
-  { package: /^@libp2p\/(?:crypto|interface|peer-id)$/, rooms: ['src/transport/', 'src/node/'] },
+  { package: /^@libp2p\/(?:crypto|interface|peer-id)$/, rooms: ['src/transport/', 'src/node/', 'src/testing/'] },
   {
     package: /^(?:libp2p|@libp2p\/(?!(?:crypto|interface|peer-id)$).+|@chainsafe\/libp2p-.+|@multiformats\/.+)$/,
     rooms: ['src/transport/'],

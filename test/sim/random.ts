@@ -1,0 +1,1 @@
+export { Random } from '../../src/testing/random.ts';
