@@ -1,0 +1,95 @@
+/** Who may speak, and in which order what is said arrives. */
+import { inRoom } from '../types.ts';
+
+const HANDSHAKE = 'src/transport/admission.ts';
+const LINKS = 'src/transport/base-transport.ts';
+const MEMBERS = 'src/node/admission.ts';
+const BOOTSTRAP = 'src/node/bootstrap-decision.ts';
+
+export const transport = inRoom('transport', [
+  {
+    name: 'wrong-cluster-admitted',
+    file: MEMBERS,
+    about: 'A node of another cluster is sent away with a word that says so.',
+    find: 'if (hello.clusterId !== null && hello.clusterId !== clusterId) {',
+    replace: 'if (hello.clusterId === clusterId && hello.clusterId === null) {',
+  },
+  {
+    name: 'wiped-member-admitted',
+    file: MEMBERS,
+    about: 'A wiped node comes back under a new id and never votes under the old one.',
+    find: 'if (named !== undefined && named.peerId !== hello.peerId) {',
+    replace: "if (named !== undefined && hello.peerId === '') {",
+  },
+  {
+    name: 'old-copy-admitted',
+    file: MEMBERS,
+    about: 'An old copy of a disk has forgotten what it acknowledged.',
+    find: 'if (last < index) {',
+    replace: 'if (last < 0) {',
+  },
+  {
+    name: 'earlier-boot-admitted',
+    file: MEMBERS,
+    about: 'A boot epoch below the last one seen is that of an old copy.',
+    find: 'if (hello.bootEpoch < remembered.bootEpoch) {',
+    replace: 'if (hello.bootEpoch < 0) {',
+  },
+  {
+    name: 'proof-not-compared',
+    file: HANDSHAKE,
+    about: 'Each side proves that it knows the cluster secret.',
+    find: "if (!timingSafeEqual(mac, expected)) return this.#refuse('ERR_WRONG_SECRET', WRONG_SECRET, null);",
+    replace: '',
+  },
+  {
+    name: 'proof-can-be-replayed',
+    file: HANDSHAKE,
+    about: 'A proof covers the nonces of both sides.',
+    find: '[CONTEXT, role, dialer.nonce, listener.nonce, dialer.peerId, listener.peerId]',
+    replace: '[CONTEXT, role, dialer.peerId, listener.peerId]',
+  },
+  {
+    name: 'proof-can-be-sent-back',
+    file: HANDSHAKE,
+    about: 'A proof covers the role of its maker.',
+    find: '[CONTEXT, role, dialer.nonce,',
+    replace: '[CONTEXT, dialer.nonce,',
+  },
+  {
+    name: 'speaks-for-another',
+    file: HANDSHAKE,
+    about: 'A peer is who noise authenticated, whatever its Hello says.',
+    find: "if (hello.peerId !== this.#options.remotePeerId) return this.#malformed('peer id of another');",
+    replace: '',
+  },
+  {
+    name: 'both-sides-keep-another-link',
+    file: LINKS,
+    about: 'Of two connections dialled at once both sides keep the same one.',
+    find: '      if (this.#young.has(rival) && this.#preferred(rival, hello) && !this.#preferred(link, hello)) return;\n',
+    replace: '',
+  },
+  {
+    name: 'frames-of-two-links-mixed',
+    file: LINKS,
+    about:
+      'What is still under way on a connection that was given up comes before the first frame on the new one, or not at all.',
+    find: 'if (state.receiving !== null && link !== state.current) return;',
+    replace: '',
+  },
+  {
+    name: 'message-of-another-cluster',
+    file: 'src/node/wire.ts',
+    about: 'Every frame carries the cluster id.',
+    find: "  if (bytes.compare(cluster, 0, 8, 8, 16) !== 0) throw malformed('of another cluster');\n",
+    replace: '',
+  },
+  {
+    name: 'adopts-before-all-are-bound',
+    file: BOOTSTRAP,
+    about: 'A cluster is formed when every first member has bound itself to the same map, on disk (decision 13).',
+    find: "if (unbound.length === 0) return { type: 'adopt', map: own.proposal };",
+    replace: "if (missing.length === 0) return { type: 'adopt', map: own.proposal };",
+  },
+]);

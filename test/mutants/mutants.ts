@@ -1,0 +1,106 @@
+/**
+ * `npm run mutants`: puts each seeded defect of `defects/` into a copy of the tree, one at a time, and sees which test or simulator notices
+ * it. Exit code 0 only when all are caught. docs/mutants.md has the table.
+ */
+import { Command, InvalidArgumentError } from 'commander';
+import { DEFECTS } from './defects/index.ts';
+import { killAll } from './process.ts';
+import { markdownTable, summary, textTable } from './report.ts';
+import { removeTrees, Tree } from './tree.ts';
+import { calibrate, judge, type Plan, type Verdict } from './trial.ts';
+import type { Defect } from './types.ts';
+
+interface Flags {
+  readonly only?: readonly string[];
+  readonly room?: string;
+  readonly list: boolean;
+  readonly simulatorOnly: boolean;
+  readonly coreSeeds: number;
+  readonly replicaSeeds: number;
+  readonly jobs: number;
+  readonly committed: boolean;
+  readonly json: boolean;
+  readonly markdown: boolean;
+}
+
+function count(text: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('a whole number is needed.');
+  return value;
+}
+
+const program = new Command('npm run mutants --')
+  .description('Seeded defects, one at a time: which test or simulator notices each?')
+  .option('--only <name...>', 'these defects (a name, or a part of one)')
+  .option('--room <room>', 'defects of one room: raft, machine, storage, replica, transport')
+  .option('--list', 'name the defects and the rules that they break', false)
+  .option('--simulator-only', 'ask no unit tests: what do the simulators alone find?', false)
+  .option('--core-seeds <n>', 'seeds of the core simulator a defect', count, 300)
+  .option('--replica-seeds <n>', 'seeds of the replica simulator a defect', count, 20)
+  .option('--jobs <n>', 'defects at a time', count, 2)
+  .option('--committed', 'copy the last commit instead of the working tree', false)
+  .option('--json', 'print JSON', false)
+  .option('--markdown', 'print the table for docs/mutants.md', false)
+  .showHelpAfterError('(--help says more)')
+  .parse();
+const flags = program.opts<Flags>();
+
+function chosen(): Defect[] {
+  const { only, room } = flags;
+  const byName = ({ name }: Defect): boolean =>
+    only === undefined ||
+    only.some((part) => part === name || (!DEFECTS.some((one) => one.name === part) && name.includes(part)));
+  return DEFECTS.filter((defect) => byName(defect) && (room === undefined || defect.room === room));
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+async function main(): Promise<number> {
+  const defects = chosen();
+  if (defects.length === 0) program.error('There is no such defect; --list names them.');
+  if (flags.list) {
+    for (const { name, room, about } of defects) console.log(`${name} (${room}): ${about}`);
+    return 0;
+  }
+  const plan: Plan = {
+    seeds: { core: flags.coreSeeds, replica: flags.replicaSeeds },
+    simulatorOnly: flags.simulatorOnly,
+  };
+  const startedMs = performance.now();
+  const trees = Array.from({ length: Math.min(Math.max(1, flags.jobs), defects.length) }, () =>
+    Tree.copy(flags.committed),
+  );
+  const rooms = [...new Set(defects.map(({ room }) => room))];
+  const baseline = await calibrate(trees[0] as Tree, rooms, plan, say);
+  const verdicts = new Map<Defect, Verdict>();
+  const waiting = [...defects];
+  await Promise.all(
+    trees.map(async (tree) => {
+      for (let defect = waiting.shift(); defect !== undefined; defect = waiting.shift()) {
+        const verdict = await judge(tree, defect, plan, baseline);
+        verdicts.set(defect, verdict);
+        say(`${verdicts.size}/${defects.length} ${textTable([verdict]).split('\n')[1] ?? ''}`);
+      }
+    }),
+  );
+  const all = defects.map((defect) => verdicts.get(defect) as Verdict);
+  if (flags.json) console.log(JSON.stringify(all, null, 2));
+  else console.log(`\n${flags.markdown ? markdownTable(all) : textTable(all)}`);
+  say(`\n${summary(all)}; ${((performance.now() - startedMs) / 60_000).toFixed(1)} minutes`);
+  return all.every(({ status }) => status === 'caught') ? 0 : 1;
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    killAll();
+    removeTrees();
+    process.exit(130);
+  });
+}
+try {
+  process.exitCode = await main();
+} finally {
+  removeTrees();
+}
