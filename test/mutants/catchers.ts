@@ -45,31 +45,40 @@ function lastLine(output: string): string {
 }
 
 function vitest(name: string, project: 'unit' | 'sim', paths: readonly string[]): Catcher {
+  const runTests = async (tree: string, limitSeconds: number, only: readonly string[]): Promise<Outcome> => {
+    const file = join(tree, `vitest-${name.replaceAll(/\W+/g, '-')}.json`);
+    await rm(file, { force: true });
+    const reporters = ['--reporter=json', `--outputFile=${file}`];
+    const program = join(tree, 'node_modules/vitest/vitest.mjs');
+    const args = [program, 'run', '--project', project, '--bail', '1', ...reporters, ...only];
+    const finished = await run(node, args, tree, limitSeconds);
+    if (finished.timedOut) return timedOut(finished, name);
+    const { code, seconds } = finished;
+    if (code === 0) return { verdict: 'passed', seconds, detail: '', seeds: null };
+    const report = existsSync(file) ? (JSON.parse(await readFile(file, 'utf8')) as Report) : null;
+    for (const { name: path, assertionResults } of report?.testResults ?? []) {
+      const failed = assertionResults.find(({ status }) => status === 'failed');
+      if (failed === undefined) continue;
+      const where = path.slice(path.indexOf('/test/') + 1);
+      return { verdict: 'caught', seconds, detail: `${where}: ${failed.fullName}`, seeds: null };
+    }
+    const suite = report?.testResults.find(({ message }) => message !== '');
+    if (report !== null && suite === undefined && finished.output.includes('Unhandled')) {
+      return { verdict: 'caught', seconds, detail: `${name}: an error that no test awaits`, seeds: null };
+    }
+    return { verdict: 'broken', seconds, detail: suite?.message ?? lastLine(finished.output), seeds: null };
+  };
   return {
     name,
     simulator: false,
     async run(tree, limitSeconds) {
-      const file = join(tree, `vitest-${name.replaceAll(/\W+/g, '-')}.json`);
-      await rm(file, { force: true });
-      const reporters = ['--reporter=json', `--outputFile=${file}`];
-      const program = join(tree, 'node_modules/vitest/vitest.mjs');
-      const args = [program, 'run', '--project', project, '--bail', '1', ...reporters, ...paths];
-      const finished = await run(node, args, tree, limitSeconds);
-      if (finished.timedOut) return timedOut(finished, name);
-      const { code, seconds } = finished;
-      if (code === 0) return { verdict: 'passed', seconds, detail: '', seeds: null };
-      const report = existsSync(file) ? (JSON.parse(await readFile(file, 'utf8')) as Report) : null;
-      for (const { name: path, assertionResults } of report?.testResults ?? []) {
-        const failed = assertionResults.find(({ status }) => status === 'failed');
-        if (failed === undefined) continue;
-        const where = path.slice(path.indexOf('/test/') + 1);
-        return { verdict: 'caught', seconds, detail: `${where}: ${failed.fullName}`, seeds: null };
-      }
-      const suite = report?.testResults.find(({ message }) => message !== '');
-      if (report !== null && suite === undefined && finished.output.includes('Unhandled')) {
-        return { verdict: 'caught', seconds, detail: `${name}: an error that no test awaits`, seeds: null };
-      }
-      return { verdict: 'broken', seconds, detail: suite?.message ?? lastLine(finished.output), seeds: null };
+      const first = await runTests(tree, limitSeconds, paths);
+      const file = /^test\/\S+\.ts(?=:)/.exec(first.detail)?.[0];
+      if (first.verdict !== 'caught' || file === undefined) return first;
+      // A test that fails once on a busy machine is no proof: its file must fail again, by itself.
+      const again = await runTests(tree, limitSeconds, [file]);
+      const seconds = first.seconds + again.seconds;
+      return again.verdict === 'passed' ? { ...again, seconds } : { ...first, seconds };
     },
   };
 }
