@@ -64,8 +64,8 @@ export class MemoryDisk {
     return this.#flying.length > 0;
   }
 
-  /** The next write to land fails with `error` and changes nothing. */
-  failNextWrite(error: Error): void {
+  /** The next write to land fails with `error` and changes nothing; null takes that back. */
+  failNextWrite(error: Error | null): void {
     this.#failure = error;
   }
 
@@ -132,6 +132,11 @@ export class MemoryDisk {
     const record = this.#tree.get(byteString(key));
     invariant(record !== undefined, 'there is no such record to damage');
     this.#tree.set(byteString(key), [record[0], change(record[1].slice())]);
+  }
+
+  /** Of all stored records, in order. For tests. */
+  keys(): Uint8Array[] {
+    return this.#tree.valuesArray().map(([key]) => key);
   }
 
   /** A record that got lost. For tests. */

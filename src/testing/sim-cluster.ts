@@ -24,6 +24,8 @@ export interface SimClusterOptions {
   readonly clockRate?: (name: string) => number;
   /** Looks on, or exchanges a part of what a node stands on. */
   readonly platform?: (node: SimNode, platform: Platform) => Platform;
+  /** The process of a node has ended, however it did. */
+  readonly ended?: (node: SimNode) => void;
 }
 
 /** Virtual milliseconds within which a cluster must come up, and a promise given to `run` must settle. */
@@ -37,7 +39,7 @@ export class SimCluster {
 
   /** All nodes are down. */
   constructor(options: SimClusterOptions = {}) {
-    const { seed = 1, nodes = 3, timing, limits, network, writeMs, clockRate, platform } = options;
+    const { seed = 1, nodes = 3, timing, limits, network, writeMs, clockRate, platform, ended } = options;
     this.random = new Random(seed);
     const delays = this.random.fork();
     const redials = this.random.fork();
@@ -66,6 +68,7 @@ export class SimCluster {
         writeMs: () => writeMs?.(name) ?? 0.3,
         ...(rate === undefined ? {} : { clockRate: rate }),
         ...(platform === undefined ? {} : { platform }),
+        ...(ended === undefined ? {} : { ended }),
       });
     });
   }

@@ -22,6 +22,8 @@ export interface SimNodeSpec {
   readonly writeMs: () => number;
   /** Looks on, or exchanges a part. Default: the platform as it is. */
   readonly platform?: (node: SimNode, platform: Platform) => Platform;
+  /** Its process has ended, however it did. */
+  readonly ended?: (node: SimNode) => void;
 }
 
 export type SimNodeState =
@@ -113,8 +115,10 @@ export class SimNode {
     await this.#node?.close();
     if (process === null || this.#process !== process) return;
     process.stop();
+    this.#process = null;
     this.#node = null;
     if (this.alive) this.state = 'down';
+    this.#spec.ended?.(this);
     this.#endCalls(new KvorumError('ERR_CLOSED', `${this.name} was closed`, { outcome: 'unknown' }));
   }
 
@@ -191,6 +195,7 @@ export class SimNode {
     this.state = state;
     this.#spec.network.crash(this.address);
     this.disk = this.disk.crash(options);
+    this.#spec.ended?.(this);
   }
 
   #endCalls(error: Error): void {

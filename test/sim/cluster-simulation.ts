@@ -1,0 +1,250 @@
+/**
+ * A whole cluster in a storm: the nodes that ship on virtual time, disk and network, clients that read and write, and faults, all from one
+ * seed. Phase one (safety) runs under faults; phase two (liveness) without: within a bound everybody follows one leader, every client
+ * has its answer, and the replicas are equal, byte for byte, also after a restart.
+ */
+import type { WorldEvent } from '../invariants/world.ts';
+import { SimCluster } from '../../src/testing/sim-cluster.ts';
+import type { SimNode } from '../../src/testing/sim-node.ts';
+import { Random } from '../../src/testing/random.ts';
+import { Clients, type ClientCounts } from './clients.ts';
+import { Faults } from './faults.ts';
+import { judge } from './judge.ts';
+import { Observer } from './observer.ts';
+import type { FaultKind, Plan } from './plan.ts';
+import { Trace, type TraceWriter } from './trace.ts';
+
+/** Virtual milliseconds of calm within which all must be whole: elections, back-offs of dials, a transfer of a snapshot that stalled. */
+const CALM_MS = 60_000;
+const GROUP = 1;
+
+export interface SimulationReport {
+  readonly seed: number;
+  /** Of all that happened: equal for equal plans, or chance came in from somewhere. */
+  readonly hash: string;
+  readonly virtualMs: number;
+  readonly events: number;
+  readonly operations: ClientCounts;
+  readonly faults: ReadonlyMap<FaultKind, number>;
+  readonly elections: number;
+  readonly snapshots: number;
+  /** Virtual milliseconds of calm until all was whole. */
+  readonly calmMs: number;
+}
+
+export class SimulationFailure extends Error {
+  readonly seed: number;
+
+  constructor(seed: number, now: number, recent: readonly string[], cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    super(`seed ${seed} fails at ${now.toFixed(1)} ms: ${reason}\nlast of the trace:\n${recent.join('\n')}`, { cause });
+    this.name = 'SimulationFailure';
+    this.seed = seed;
+  }
+}
+
+export class ClusterSimulation {
+  readonly #plan: Plan;
+  readonly #cluster: SimCluster;
+  readonly #observer = new Observer();
+  readonly #trace: Trace;
+  readonly #faults: Faults;
+  readonly #clients: Clients;
+  readonly #random: Random;
+  #violation: Error | null = null;
+  #elections = 0;
+  #snapshots = 0;
+
+  constructor(plan: Plan, write: TraceWriter | null = null) {
+    this.#plan = plan;
+    this.#random = new Random(plan.seed + 0.5 * 2 ** 32);
+    const weather = this.#random.fork();
+    const writes = this.#random.fork();
+    const restarts = this.#random.fork();
+    this.#cluster = new SimCluster({
+      seed: plan.seed,
+      nodes: plan.nodes,
+      timing: plan.timing,
+      limits: plan.limits,
+      network: {
+        delayMs: () => {
+          const { delayMs, jitterMs } = plan.network;
+          return delayMs + weather.float() * jitterMs + weather.float() * this.#faults.weather.extraDelayMs;
+        },
+        lose: () => {
+          const { loss } = this.#faults.weather;
+          return loss > 0 && weather.chance(loss);
+        },
+      },
+      writeMs: (name) => {
+        const { writeMs, jitterMs } = plan.disk;
+        return (writeMs + writes.float() * jitterMs) * (this.#faults.weather.writeFactor.get(name) ?? 1);
+      },
+      clockRate: (name) => plan.clockRates[Number(name.slice(1)) - 1] ?? 1,
+      platform: this.#observer.platform,
+      ended: (node) => {
+        this.#observer.ended(node);
+        if (node.failure !== null) this.#guard(() => this.#faults.stoppedItself(node, restarts));
+      },
+    });
+    this.#trace = new Trace(this.#cluster, this.#observer, write);
+    const log = (line: string): void => this.#trace.line(line);
+    this.#faults = new Faults(this.#cluster, this.#observer, plan, log);
+    this.#clients = new Clients(this.#cluster, plan, log);
+    this.#observer.onViolation = (error) => {
+      this.#violation ??= error;
+    };
+    this.#observer.onEvent = (event) => this.#observed(event);
+  }
+
+  async run(): Promise<SimulationReport> {
+    try {
+      const calmMs = await this.#run();
+      return {
+        seed: this.#plan.seed,
+        hash: this.#trace.hash,
+        virtualMs: this.#cluster.now,
+        events: this.#cluster.time.executed,
+        operations: this.#clients.counts,
+        faults: this.#faults.counts,
+        elections: this.#elections,
+        snapshots: this.#snapshots,
+        calmMs,
+      };
+    } catch (error) {
+      throw new SimulationFailure(this.#plan.seed, this.#cluster.now, this.#trace.recent, this.#named(error));
+    }
+  }
+
+  async #run(): Promise<number> {
+    const { stormMs } = this.#plan;
+    this.#trace.line(`plan ${JSON.stringify({ ...this.#plan, faults: this.#plan.faults.length })}`);
+    for (const node of this.#cluster.nodes) void node.start();
+    await this.#until(() => this.#cluster.nodes.every((node) => node.state === 'running'), 'the cluster comes up');
+    this.#faults.schedule();
+    const clients = this.#clients.run(this.#random.fork());
+    // A failure of a client is thrown where it is awaited.
+    clients.catch((error: unknown) => {
+      this.#violation ??= error as Error;
+    });
+    const end = this.#cluster.now + stormMs;
+    this.#cluster.time.schedule(stormMs, () => {});
+    await this.#until(() => this.#cluster.now >= end, 'the end of the storm', stormMs + 1);
+    return this.#calm(clients);
+  }
+
+  // Phase two.
+
+  async #calm(clients: Promise<void>): Promise<number> {
+    this.#trace.line('-- calm --');
+    const start = this.#cluster.now;
+    this.#faults.calm();
+    await this.#until(() => this.#cluster.nodes.every((node) => this.#faults.lost(node) || ready(node)), 'all nodes are ready');
+    this.#clients.stop();
+    await this.#settle(clients, 'every client has its answer');
+    await this.#settle(this.#clients.readAll(), 'a read of every key on every node');
+    await this.#until(() => this.#whole(), 'all replicas have everything');
+    const calmMs = this.#cluster.now - start;
+    this.#observer.checkConverged();
+    this.#rethrow();
+    judge(this.#clients.history.operations);
+    await this.#compareReplicas();
+    return calmMs;
+  }
+
+  /** Everybody that can run has applied all that the leader has. */
+  #whole(): boolean {
+    const running = this.#observer.nodes.filter(({ up, simNode }) => up && simNode?.state === 'running');
+    const last = Math.max(...running.map(({ status }) => status.lastIndex));
+    return running.every(({ status, applied }) => status.commit === last && applied.index === last);
+  }
+
+  /** Closes all nodes, and compares what they left on disk. */
+  async #compareReplicas(): Promise<void> {
+    const running = this.#cluster.nodes.filter((node) => node.state === 'running');
+    // One after the other the last ones would find no majority to hand over to; together they only flush.
+    await this.#settle(Promise.all(running.map((node) => node.close())).then(() => {}), 'all nodes are closed');
+    let first: { readonly name: string; readonly records: readonly string[] } | null = null;
+    for (const node of running) {
+      const records = await this.#recordsOf(node);
+      if (records === null) continue;
+      if (first === null) first = { name: node.name, records };
+      else if (records.length !== first.records.length || records.some((record, i) => record !== first?.records[i])) {
+        const at = records.findIndex((record, i) => record !== first?.records[i]);
+        throw new Error(
+          `the replicas of ${first.name} and ${node.name} differ at record ${at}: ${first.records[at]} and ${records[at]}`,
+        );
+      }
+    }
+  }
+
+  /** All state as it lies on disk, null when its disk is damaged and says so. */
+  async #recordsOf(node: SimNode): Promise<string[] | null> {
+    const { openMemoryStore } = await import('../../src/storage/memory-store.ts');
+    const records: string[] = [];
+    try {
+      // As after a power cut: what a close did not sync is not there.
+      const store = await openMemoryStore({ disk: node.disk.crash({ keepUnsynced: Infinity }) });
+      await store.group(GROUP).state.scan(({ key, value }) => {
+        records.push(`${Buffer.from(key).toString('hex')}=${Buffer.from(value).toString('hex')}`);
+      });
+      return records;
+    } catch (error) {
+      if (this.#faults.damaged.has(node) && (error as { code?: string }).code === 'ERR_CORRUPT') return null;
+      throw error;
+    }
+  }
+
+  // What is seen.
+
+  #observed(event: WorldEvent): void {
+    if (event.type === 'ready' && event.ready.softState?.role === 'leader') this.#elections++;
+    if (event.type === 'installed') this.#snapshots++;
+    this.#trace.event(event);
+  }
+
+  #guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#violation ??= error as Error;
+    }
+  }
+
+  #rethrow(): void {
+    if (this.#violation !== null) throw this.#violation;
+  }
+
+  /** Moves time on until the condition holds; stops at the first violation. */
+  async #until(condition: () => boolean, what: string, limitMs = CALM_MS): Promise<void> {
+    try {
+      await this.#cluster.time.run(() => this.#violation !== null || condition(), limitMs);
+    } catch (cause) {
+      this.#rethrow();
+      throw new Error(`${what}: ${(cause as Error).message}\n${this.#trace.grid()}`, { cause });
+    }
+    this.#rethrow();
+  }
+
+  async #settle(promise: Promise<void>, what: string): Promise<void> {
+    let settled = false;
+    promise.then(
+      () => {
+        settled = true;
+      },
+      (error: unknown) => {
+        this.#violation ??= error as Error;
+      },
+    );
+    await this.#until(() => settled, what);
+  }
+
+  #named(error: unknown): unknown {
+    if (error instanceof Error) error.message = this.#observer.named(error.message);
+    return error;
+  }
+}
+
+function ready(node: SimNode): boolean {
+  return node.state === 'running' && !node.paused && node.node.readiness().ready;
+}

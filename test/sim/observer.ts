@@ -1,0 +1,316 @@
+/**
+ * Looks on while whole nodes run: puts a watcher around each Raft core and each store, tells all invariants what happens, and asks them
+ * after every input. It changes nothing of what it sees.
+ */
+import type { Platform } from '../../src/node/platform.ts';
+import type {
+  Entry,
+  InitialState,
+  LogReader,
+  Message,
+  NodeId,
+  ProposeResult,
+  RaftCore,
+  RaftOptions,
+  RaftStatus,
+  Ready,
+  SnapshotMeta,
+} from '../../src/raft/types.ts';
+import type { SimNode } from '../../src/testing/sim-node.ts';
+import { allInvariants } from '../invariants/index.ts';
+import type { Invariant, NodeView, World, WorldEvent } from '../invariants/world.ts';
+import { applyEntry, DiskImage, EMPTY_STATE, type AppliedState } from './disk.ts';
+import { imageOf, LogShadow, observeStore } from './observed-store.ts';
+
+export class Observer implements World {
+  readonly committed: (Entry | undefined)[] = [];
+  highestCommit = 0;
+  /** Told of everything, before the invariants look. */
+  onEvent: (event: WorldEvent) => void = () => {};
+  /** Told of what is wrong; the observer goes on looking. Default: throws, which stops the node that did it. */
+  onViolation: (error: Error) => void = (error) => {
+    throw error;
+  };
+  readonly #invariants: readonly Invariant[] = allInvariants();
+  readonly #nodes = new Map<NodeId, ObservedNode>();
+  readonly #names = new Map<NodeId, string>();
+  /** Of the true history, by index. */
+  readonly #chain: (AppliedState | undefined)[] = [EMPTY_STATE];
+
+  get nodes(): readonly ObservedNode[] {
+    return [...this.#nodes.values()];
+  }
+
+  node(id: NodeId): ObservedNode {
+    let node = this.#nodes.get(id);
+    if (node === undefined) this.#nodes.set(id, (node = new ObservedNode(this, id)));
+    return node;
+  }
+
+  /** Member ids are long numbers; people read names. */
+  named(text: string): string {
+    let named = text;
+    for (const [id, name] of this.#names) named = named.replaceAll(id, name);
+    return named;
+  }
+
+  name(id: NodeId): string {
+    return this.#names.get(id) ?? id;
+  }
+
+  /** For `SimClusterOptions.platform`. */
+  readonly platform = (simNode: SimNode, platform: Platform): Platform => {
+    const shadows = this.#shadows;
+    const shadow = shadows.get(simNode) ?? new LogShadow();
+    shadows.set(simNode, shadow);
+    return {
+      ...platform,
+      openStore: async (options) => observeStore(await platform.openStore(options), shadow),
+      createCore: (options, log, initial) => {
+        this.#names.set(options.id, simNode.name);
+        const node = this.node(options.id);
+        return node.start(simNode, shadow, options, log, initial, platform.createCore(options, log, initial));
+      },
+    };
+  };
+  readonly #shadows = new Map<SimNode, LogShadow>();
+
+  /** For `SimClusterOptions.ended`. */
+  readonly ended = (simNode: SimNode): void => {
+    for (const node of this.#nodes.values()) if (node.simNode === simNode) node.end();
+  };
+
+  /** The disk of a node was exchanged: what is found there is not what it wrote. */
+  forgetDisk(simNode: SimNode): () => void {
+    const shadow = this.#shadows.get(simNode);
+    this.#shadows.delete(simNode);
+    return () => {
+      if (shadow !== undefined) this.#shadows.set(simNode, shadow);
+    };
+  }
+
+  checkConverged(): void {
+    for (const invariant of this.#invariants) invariant.checkConverged?.(this);
+  }
+
+  check(node: ObservedNode): void {
+    this.highestCommit = Math.max(this.highestCommit, node.status.commit);
+    try {
+      for (const invariant of this.#invariants) invariant.check?.(node, this);
+    } catch (error) {
+      this.onViolation(error as Error);
+    }
+  }
+
+  observe(event: WorldEvent): void {
+    if (event.type === 'applied') this.committed[event.entry.index] ??= event.entry;
+    this.onEvent(event);
+    try {
+      for (const invariant of this.#invariants) invariant.observe?.(event, this);
+    } catch (error) {
+      this.onViolation(error as Error);
+    }
+  }
+
+  /** The state after an entry; the first to apply it makes it. */
+  applied(entry: Entry, before: AppliedState): AppliedState {
+    const known = this.#chain[entry.index];
+    // The invariants compare the entry with the one that was applied first; the same entries make the same chain.
+    if (known !== undefined) return known;
+    const state = applyEntry(before, entry);
+    this.#chain[entry.index] = state;
+    return state;
+  }
+
+  stateAt(index: number, term: number): AppliedState {
+    return this.#chain[index] ?? { index, term, hash: 0 };
+  }
+}
+
+export class ObservedNode implements NodeView {
+  readonly id: NodeId;
+  starts = 0;
+  simNode: SimNode | null = null;
+  applied: AppliedState = EMPTY_STATE;
+  /** As of the last Ready taken. */
+  log = new DiskImage();
+  readonly #observer: Observer;
+  #shadow = new LogShadow();
+  #options: RaftOptions | null = null;
+  #core: RaftCore | null = null;
+  #status: RaftStatus | null = null;
+  #toApply: Entry[] = [];
+  #installing: SnapshotMeta | null = null;
+  readonly #afterPersist = new Map<number, readonly Message[]>();
+
+  constructor(observer: Observer, id: NodeId) {
+    this.#observer = observer;
+    this.id = id;
+  }
+
+  get up(): boolean {
+    return this.#core !== null;
+  }
+
+  get options(): RaftOptions {
+    if (this.#options === null) throw new Error(`${this.id} has never run`);
+    return this.#options;
+  }
+
+  get durable(): DiskImage {
+    return this.#shadow.durable;
+  }
+
+  get status(): RaftStatus {
+    if (this.#core === null) throw new Error(`${this.id} is down`);
+    this.#status ??= this.#core.status();
+    return this.#status;
+  }
+
+  start(
+    simNode: SimNode,
+    shadow: LogShadow,
+    options: RaftOptions,
+    reader: LogReader,
+    initial: InitialState,
+    core: RaftCore,
+  ): RaftCore {
+    const { hardState, configurations, appliedIndex } = initial;
+    this.simNode = simNode;
+    this.#options = options;
+    const again = this.starts > 0 && shadow === this.#shadow;
+    this.#shadow = shadow;
+    this.starts++;
+    if (again) {
+      try {
+        shadow.foundAgain(reader, hardState);
+      } catch (error) {
+        this.#observer.onViolation(new Error(`${simNode.name}: ${(error as Error).message}`));
+      }
+    }
+    this.log = imageOf(reader, hardState, configurations);
+    // What was found when it opened is on the platter.
+    shadow.durable = imageOf(reader, hardState, configurations);
+    this.applied = this.#observer.stateAt(appliedIndex, reader.term(appliedIndex) ?? 0);
+    shadow.durable.applied = this.applied;
+    this.#toApply = [];
+    this.#installing = null;
+    this.#afterPersist.clear();
+    this.#core = core;
+    this.#status = null;
+    this.#observer.observe({ type: 'started', node: this });
+    return this.#watch(core);
+  }
+
+  end(): void {
+    if (this.#core === null) return;
+    this.#core = null;
+    this.#status = null;
+    this.#observer.observe({ type: 'crashed', node: this });
+  }
+
+  #watch(core: RaftCore): RaftCore {
+    const input = <T>(action: () => T): T => {
+      const result = action();
+      this.#changed(core);
+      return result;
+    };
+    return {
+      clock: (now) => core.clock(now),
+      tick: () => input(() => core.tick()),
+      step: (message) => input(() => core.step(message)),
+      propose: (data) => input(() => this.#propose(core, data)),
+      readIndex: (token) => {
+        this.#observer.observe({ type: 'readAsked', node: this, token });
+        input(() => core.readIndex(token));
+      },
+      transferLeadership: (to) => input(() => core.transferLeadership(to)),
+      peerLost: (id) => input(() => core.peerLost(id)),
+      peerUnreachable: (id) => input(() => core.peerUnreachable(id)),
+      snapshotSent: (to, index, ok) => input(() => core.snapshotSent(to, index, ok)),
+      hasReady: () => core.hasReady(),
+      ready: () => input(() => this.#ready(core)),
+      persisted: (seq) => input(() => this.#persisted(core, seq)),
+      applied: (index) => input(() => this.#applied(core, index)),
+      compacted: (index) => {
+        this.log.compact(index);
+        input(() => core.compacted(index));
+      },
+      configurationAt: (index) => core.configurationAt(index),
+      status: () => core.status(),
+    };
+  }
+
+  #changed(core: RaftCore): void {
+    if (this.#core !== core) return;
+    this.#status = null;
+    this.#observer.check(this);
+  }
+
+  #propose(core: RaftCore, data: readonly Uint8Array[]): ProposeResult {
+    const result = core.propose(data);
+    this.#status = null;
+    if (result.status === 'accepted') {
+      const { firstIndex, term } = result;
+      this.#observer.observe({ type: 'accepted', node: this, firstIndex, count: data.length, term });
+    }
+    return result;
+  }
+
+  #ready(core: RaftCore): Ready {
+    const ready = core.ready();
+    this.#status = null;
+    if (ready.snapshot !== null) {
+      const { index } = ready.snapshot;
+      this.#installing = ready.snapshot;
+      this.#toApply = this.#toApply.filter((entry) => entry.index > index);
+      this.log.reset(ready.snapshot);
+    }
+    this.log.append(ready.entries);
+    if (ready.hardState !== null) this.log.hardState = ready.hardState;
+    if (ready.configurations !== null) this.log.configurations = ready.configurations;
+    for (const entry of ready.committed) this.#toApply.push(entry);
+    this.#afterPersist.set(ready.seq, ready.messagesAfterPersist);
+    this.#observer.observe({ type: 'ready', node: this, ready });
+    this.#sent(ready.messages);
+    for (const { token, index } of ready.readStates) {
+      if (index === null) this.#observer.observe({ type: 'readRefused', node: this, token });
+      else this.#observer.observe({ type: 'readReleased', node: this, token, index });
+    }
+    return ready;
+  }
+
+  #persisted(core: RaftCore, seq: number): void {
+    core.persisted(seq);
+    this.#status = null;
+    const messages = this.#afterPersist.get(seq);
+    this.#afterPersist.delete(seq);
+    if (messages !== undefined) this.#sent(messages);
+  }
+
+  #sent(messages: readonly Message[]): void {
+    for (const message of messages) this.#observer.observe({ type: 'sent', node: this, message });
+  }
+
+  #applied(core: RaftCore, index: number): void {
+    const installing = this.#installing;
+    if (installing?.index === index) {
+      this.#installing = null;
+      this.applied = this.#observer.stateAt(index, installing.term);
+      core.applied(index);
+      this.#status = null;
+      this.#observer.observe({ type: 'installed', node: this, snapshot: installing });
+      return;
+    }
+    core.applied(index);
+    this.#status = null;
+    let count = 0;
+    for (const entry of this.#toApply) {
+      if (entry.index > index) break;
+      count++;
+      this.applied = this.#observer.applied(entry, this.applied);
+      this.#observer.observe({ type: 'applied', node: this, entry });
+    }
+    this.#toApply.splice(0, count);
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * What one seed decides before the clock starts: the cluster, its limits, its clients, how bad the weather is, and every fault with its
+ * time. Rates themselves are drawn (swarm testing: Groce et al., ISSTA 2012), so that some runs have none of a fault and some have lots.
+ * Every fault has dice of its own: taking one out leaves the others as they are, and so a failing plan can be shrunk.
+ */
+import { Random } from '../../src/testing/random.ts';
+
+export const FAULT_KINDS = [
+  'crash',
+  'kill',
+  'power-out',
+  'close',
+  'pause',
+  'wipe',
+  'disk-stall',
+  'disk-slow',
+  'disk-eio',
+  'disk-full',
+  'disk-flip',
+  'isolate',
+  'halves',
+  'ring',
+  'bridge',
+  'pair',
+  'one-way',
+  'flap',
+  'loss',
+  'delay',
+  'clock-jump',
+  'transfer',
+] as const;
+
+export type FaultKind = (typeof FAULT_KINDS)[number];
+
+export interface PlannedFault {
+  /** Names it when a plan is shrunk: the place in the whole plan. */
+  readonly number: number;
+  readonly kind: FaultKind;
+  /** Virtual milliseconds after the cluster came up. */
+  readonly atMs: number;
+  /** Seed of what it still has to choose. */
+  readonly dice: number;
+}
+
+export interface Plan {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly stormMs: number;
+  readonly timing: {
+    readonly tickMs: number;
+    readonly heartbeatMs: number;
+    readonly electionTimeoutMs: number;
+    readonly crashHintMs: number;
+  };
+  readonly limits: {
+    readonly logKeepBytes: number;
+    readonly maxOverlayBytes: number;
+    readonly maxUncommittedBytes: number;
+    readonly maxPending: number;
+  };
+  readonly network: { readonly delayMs: number; readonly jitterMs: number; readonly loss: number };
+  readonly disk: { readonly writeMs: number; readonly jitterMs: number };
+  /** Rate of each node's clock. */
+  readonly clockRates: readonly number[];
+  readonly clients: number;
+  readonly thinkMs: number;
+  readonly keys: number;
+  /** Operations of one client, at most. */
+  readonly operations: number;
+  readonly largeValues: boolean;
+  readonly faults: readonly PlannedFault[];
+}
+
+/** What a shrunk plan leaves out. */
+export interface Cut {
+  readonly nodes?: number | undefined;
+  readonly clients?: number | undefined;
+  readonly operations?: number | undefined;
+  readonly stormMs?: number | undefined;
+  /** Numbers of the faults that stay. */
+  readonly faults?: readonly number[] | undefined;
+}
+
+export function drawPlan(seed: number): Plan {
+  const random = new Random(seed);
+  const shape = random.fork();
+  const weather = random.fork();
+  const times = random.fork();
+  const nodes = shape.pick([1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 7]);
+  const stormMs = shape.pick([5000, 10_000, 20_000, 40_000]);
+  const tickMs = shape.pick([10, 10, 20, 50]);
+  const drift = shape.pick([0, 0, 0.01, 0.1]);
+  return {
+    seed,
+    nodes,
+    stormMs,
+    timing: {
+      tickMs,
+      heartbeatMs: shape.pick([100, 100, 200]),
+      electionTimeoutMs: shape.pick([500, 1000, 1000]),
+      crashHintMs: shape.pick([0, 50, 50]),
+    },
+    limits: {
+      logKeepBytes: shape.pick([1024, 3000, 20_000, 64 * 1024 * 1024]),
+      maxOverlayBytes: shape.pick([2000, 20_000, 32 * 1024 * 1024]),
+      maxUncommittedBytes: shape.pick([2000, 64 * 1024 * 1024, 64 * 1024 * 1024]),
+      maxPending: shape.pick([2, 16_384, 16_384, 16_384]),
+    },
+    network: {
+      delayMs: shape.pick([0.1, 0.5, 0.5, 5, 25]),
+      jitterMs: shape.pick([0.1, 1, 10]),
+      loss: shape.pick([0, 0, 0, 0.005, 0.03]),
+    },
+    disk: { writeMs: shape.pick([0.1, 0.3, 0.3, 2, 10]), jitterMs: shape.pick([0, 0.5, 5]) },
+    clockRates: Array.from({ length: nodes }, () => 1 + drift * (2 * shape.float() - 1)),
+    clients: shape.between(1, 6),
+    thinkMs: shape.pick([5, 20, 50, 200]),
+    keys: shape.between(1, 4),
+    operations: Infinity,
+    largeValues: shape.chance(0.2),
+    faults: drawFaults(weather, times, stormMs),
+  };
+}
+
+function drawFaults(weather: Random, times: Random, stormMs: number): PlannedFault[] {
+  const faults: Omit<PlannedFault, 'number'>[] = [];
+  // From calm over a few kinds to all of them; the more kinds, the rarer each, or nothing would ever be acknowledged.
+  const share = weather.pick([0, 0.05, 0.1, 0.2, 0.2, 0.4, 0.7]);
+  const between = weather.pick([500, 1500, 4000]) * (1 + 10 * share);
+  for (const kind of FAULT_KINDS) {
+    const meanMs = weather.chance(share) ? between * weather.pick([0.5, 1, 3]) : Infinity;
+    const own = times.fork();
+    if (meanMs === Infinity) continue;
+    for (let at = 0; ; ) {
+      at += -Math.log(1 - own.float()) * meanMs;
+      if (at >= stormMs) break;
+      faults.push({ kind, atMs: at, dice: own.uint32() });
+    }
+  }
+  faults.sort((a, b) => a.atMs - b.atMs);
+  return faults.map((fault, number) => ({ number, ...fault }));
+}
+
+export function cutPlan(plan: Plan, cut: Cut): Plan {
+  const kept = cut.faults === undefined ? null : new Set(cut.faults);
+  const stormMs = Math.min(plan.stormMs, cut.stormMs ?? Infinity);
+  return {
+    ...plan,
+    nodes: cut.nodes ?? plan.nodes,
+    clients: cut.clients ?? plan.clients,
+    operations: cut.operations ?? plan.operations,
+    stormMs,
+    faults: plan.faults.filter(({ number, atMs }) => (kept === null || kept.has(number)) && atMs < stormMs),
+  };
+}
