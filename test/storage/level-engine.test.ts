@@ -15,7 +15,9 @@ describe('LevelDB as the engine', () => {
 
   test('syncs every batch, also one for which nobody asked: only the last can ever be torn', async () => {
     const writes: unknown[] = [];
-    const makeBatch = Level.prototype.batch as unknown as (this: unknown) => { write(options?: unknown): Promise<void> };
+    const makeBatch = Level.prototype.batch as unknown as (this: unknown) => {
+      write(options?: unknown): Promise<void>;
+    };
     vi.spyOn(Level.prototype, 'batch').mockImplementation(function (this: unknown) {
       const batch = makeBatch.call(this);
       const write = batch.write.bind(batch);
