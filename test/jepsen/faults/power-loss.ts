@@ -3,7 +3,6 @@ import type { Lab, LabNode, Nemesis } from '../types.ts';
 import {
   acquireDisks,
   acquireShims,
-  expectEnds,
   outOf,
   releaseDisks,
   releaseShims,
@@ -12,7 +11,6 @@ import {
   shimOf,
   wellNodes,
 } from './equipment.ts';
-import { POISONED } from './failing-disk.ts';
 import { probeLoopDisk } from './loop-disk.ts';
 import { probeShim, type PowerLossOptions } from './shim.ts';
 import { startAgain } from './starting.ts';
@@ -20,12 +18,11 @@ import { startAgain } from './starting.ts';
 /** With the disk of each node cut off below its file system. Needs `acquireDisks`. */
 export async function cutDisks(lab: Lab, nodes: readonly LabNode[]): Promise<void> {
   const disks = await Promise.all(nodes.map(async (node) => await requireDisk(lab, node)));
-  // Who writes between the cut and the kill sees EIO.
-  for (const node of nodes) expectEnds(node, [POISONED]);
-  await Promise.all(disks.map(async (disk) => await disk.cut()));
+  // The processes first: a sync that is under way during the ioctl now and then says that all is well (2 of 100 times, Linux
+  // 6.18), although its data is lost. Nothing is written back in the moment between.
   await Promise.all(nodes.map(async (node) => await node.kill('SIGKILL')));
+  await Promise.all(disks.map(async (disk) => await disk.cut()));
   await Promise.all(disks.map(async (disk) => await disk.mountAgain()));
-  for (const node of nodes) expectEnds(node, []);
   // The shim's own account speaks of files that are others now.
   for (const node of nodes) (await shimOf(lab, node))?.forget();
 }
