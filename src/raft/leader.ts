@@ -198,7 +198,8 @@ export function propose(state: RaftState, data: readonly Uint8Array[]): ProposeR
   if (leadership.transferTo !== null) return { status: 'refused', reason: 'transferring' };
   let bytes = 0;
   for (const item of data) bytes += item.length;
-  if (!leadership.uncommitted.fits(bytes)) return { status: 'refused', reason: 'uncommittedBytes' };
+  const inherited = state.commit < leadership.firstIndex - 1;
+  if (!leadership.uncommitted.fits(bytes, inherited)) return { status: 'refused', reason: 'uncommittedBytes' };
   const firstIndex = log.lastIndex + 1;
   const entries: Entry[] = [];
   for (const item of data) entries.push({ index: firstIndex + entries.length, term, kind: 'command', data: item });

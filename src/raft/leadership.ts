@@ -27,9 +27,12 @@ export class UncommittedBytes {
     return this.#total;
   }
 
-  /** With nothing uncommitted everything fits: an entry over the limit must get through some day. */
-  fits(bytes: number): boolean {
-    return this.#total === 0 || this.#total + bytes <= this.#max;
+  /**
+   * With nothing uncommitted everything fits: an entry over the limit must get through some day. Not before what earlier leaders left is
+   * committed too (`inherited` false), or each of several leaders that commit nothing would add one.
+   */
+  fits(bytes: number, inherited: boolean): boolean {
+    return this.#total + bytes <= this.#max || (this.#total === 0 && !inherited);
   }
 
   add(lastIndex: number, bytes: number): void {
