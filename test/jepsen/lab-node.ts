@@ -1,15 +1,18 @@
 /** A node of the lab: its process, and what the network and the verdict have to know of it. */
 import { NodeProcess, type NodeSpec } from '../processes/node-process.ts';
+import { expectedEnds } from './faults/index.ts';
+import { lastErrorCode } from './faults/starting.ts';
 import type { LabNode } from './types.ts';
 
 const READY_TIMEOUT_MS = 60_000;
 
-/** The process ended and nobody had asked it to. */
+/** The process ended and the lab had not asked it to, or not in this way. */
 export interface OwnEnd {
   readonly node: string;
-  /** By performance.now(). */
-  readonly atMs: number;
+  /** `SIGSEGV`, `code 1 with ERR_CORRUPT`. */
   readonly how: string;
+  /** A fault that is at work wants it to. */
+  readonly expected: boolean;
   readonly lastWords: string;
 }
 
@@ -61,11 +64,11 @@ export class RealNode implements LabNode {
     this.#events.started(this);
     void this.#process.exited.then(({ code, signal }) => {
       this.#events.ended(this);
-      if (this.#askedToEnd) return;
-      const lastWords = this.#process.logTail(5);
-      this.#events.endedByItself({
-        ...{ node: this.name, atMs: performance.now(), how: signal ?? `code ${code}`, lastWords },
-      });
+      if (this.#askedToEnd && (signal !== null || code === 0)) return;
+      const said = lastErrorCode(this);
+      const how = signal ?? `code ${code} with ${said}`;
+      const expected = signal === null && expectedEnds(this).includes(said);
+      this.#events.endedByItself({ node: this.name, how, expected, lastWords: this.#process.logTail(5) });
     });
   }
 

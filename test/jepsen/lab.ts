@@ -25,7 +25,7 @@ import { until } from '../integration/until.ts';
 import { RealNode, type OwnEnd } from './lab-node.ts';
 import { callNode } from './http-client.ts';
 import { commandNow } from './networks/command.ts';
-import { chooseNetwork, type NetworkChoice } from './networks/choose.ts';
+import { findNetwork, makeNetwork, type NetworkChoice } from './networks/choose.ts';
 import type { HostNetwork } from './networks/host-network.ts';
 import type { Chance, Lab, LabNode } from './types.ts';
 
@@ -60,8 +60,9 @@ export interface View {
 export async function startLab(options: LabOptions): Promise<RunningLab> {
   removeLeftovers();
   const count = options.nodes ?? 5;
-  const { network, why } = await chooseNetwork(options.network ?? 'auto', count, options.seed);
-  const lab = new RunningLab(options, count, network, why);
+  const found = await findNetwork(options.network ?? 'auto');
+  const network = await makeNetwork(found, count, options.seed);
+  const lab = new RunningLab(options, count, network, found.why);
   network.attach(lab.nodes);
   return lab;
 }
@@ -74,7 +75,7 @@ export class RunningLab implements Lab {
   readonly networkReason: string;
   readonly chance: Chance;
   readonly signal: AbortSignal;
-  /** Nodes that ended and nobody had asked them to, in order. */
+  /** Nodes that ended and the lab had not asked them to, in order. */
   readonly ownEnds: OwnEnd[] = [];
   readonly #log: (message: string) => void;
   readonly #controller = new AbortController();
@@ -118,7 +119,7 @@ export class RunningLab implements Lab {
           ended: (node) => network.ended(node),
           endedByItself: (end) => {
             this.ownEnds.push(end);
-            this.log(`${end.node} ended by itself: ${end.how}`);
+            this.log(`${end.node} ended by itself: ${end.how}${end.expected ? ', as it should' : ''}`);
           },
         },
       );

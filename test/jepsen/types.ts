@@ -1,5 +1,5 @@
 /** What the parts of the fault lab know of each other: nodes, network, faults, workloads. */
-import type { Operation } from '../../src/checker/history.ts';
+import type { Model, ModelName, Operation } from '../../src/checker/index.ts';
 
 /** Chance from the seed of the run. */
 export interface Chance {
@@ -93,10 +93,12 @@ export interface Nemesis {
 export interface Workload {
   readonly name: string;
   readonly about: string;
-  /** Model of the checker that its history is held against. */
-  readonly model: string;
+  /** Model of the checker that its history is held against, by name or one of its own. */
+  readonly model: ModelName | Model;
   /** At most this many operations on one key: the checker's search stays small. */
   readonly operationsPerKey: number;
+  /** Keys that are in use at the same time. Default 5. */
+  readonly keysAtOnce?: number;
   /** The next operation of client `client` on `key`. */
   next(chance: Chance, client: number, key: string): Invocation;
   /** What is read of every key once all is healed. */

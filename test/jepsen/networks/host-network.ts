@@ -12,7 +12,15 @@ export interface Place {
   readonly wrap: readonly string[];
 }
 
+/** What a kind of network can do to a link beside cutting it. Null: it can; else the reason why not. */
+export interface NetworkAbilities {
+  readonly loss: string | null;
+  readonly delay: string | null;
+  readonly bandwidth: string | null;
+}
+
 export interface HostNetwork extends LabNetwork {
+  readonly abilities: NetworkAbilities;
   /** One for each node, in order. */
   readonly places: readonly Place[];
   /** Once, before any node starts: from now on blocks and shapes may be asked for. */

@@ -13,7 +13,7 @@ import os from 'node:os';
 import { isMakerDead, ownTag, TAG } from '../../processes/owner.ts';
 import type { LabNode, LinkShape } from '../types.ts';
 import { command, commandNow, reasonWhyNot } from './command.ts';
-import type { HostNetwork, Place } from './host-network.ts';
+import type { HostNetwork, NetworkAbilities, Place } from './host-network.ts';
 
 /** 198.18.0.0/15 is set aside for benchmarks (RFC 2544): it collides with nobody's real network. */
 const CONTROL = '198.18';
@@ -24,17 +24,10 @@ const PEER_PORT = 7201;
 const PREFIX = 'kvorum-lab-';
 const NAMED = new RegExp(`^${PREFIX}${TAG.source}-`);
 
-export interface NamespaceAbilities {
-  /** Null: it works. */
-  readonly delay: string | null;
-  readonly bandwidth: string | null;
-  readonly loss: string | null;
-}
-
 let runs = 0;
 
 /** Why namespaces do not work here, or what they can do. Tries it and leaves nothing. */
-export async function probeNamespaces(): Promise<string | NamespaceAbilities> {
+export async function probeNamespaces(): Promise<string | NetworkAbilities> {
   if (process.platform !== 'linux') return `needs Linux, this is ${process.platform}`;
   if (process.getuid?.() !== 0) return 'needs root';
   const name = `${PREFIX}${ownTag()}-probe${runs++}`;
@@ -61,7 +54,7 @@ export async function probeNamespaces(): Promise<string | NamespaceAbilities> {
   }
 }
 
-export async function createNamespaces(count: number, abilities: NamespaceAbilities): Promise<NamespaceNetwork> {
+export async function createNamespaces(count: number, abilities: NetworkAbilities): Promise<NamespaceNetwork> {
   await removeLeftovers();
   const network = new NamespaceNetwork(count, abilities);
   try {
@@ -85,7 +78,7 @@ async function removeLeftovers(): Promise<void> {
 export class NamespaceNetwork implements HostNetwork {
   readonly kind = 'namespaces';
   readonly places: readonly Place[];
-  readonly #abilities: NamespaceAbilities;
+  readonly abilities: NetworkAbilities;
   readonly #names: readonly string[];
   readonly #switch: string;
   readonly #hostInterface: string;
@@ -96,8 +89,8 @@ export class NamespaceNetwork implements HostNetwork {
   /** One change at a time, in the order in which they were asked for. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(count: number, abilities: NamespaceAbilities) {
-    this.#abilities = abilities;
+  constructor(count: number, abilities: NetworkAbilities) {
+    this.abilities = abilities;
     const base = `${PREFIX}${ownTag()}-${runs++}`;
     this.#names = Array.from({ length: count }, (_, index) => `${base}-n${index + 1}`);
     this.#switch = `${base}-switch`;
@@ -167,7 +160,7 @@ export class NamespaceNetwork implements HostNetwork {
   }
 
   async shape(from: LabNode, to: LabNode, shape: LinkShape | null): Promise<string | null> {
-    const { loss, delay, bandwidth } = this.#abilities;
+    const { loss, delay, bandwidth } = this.abilities;
     if (shape?.loss !== undefined && loss !== null) return loss;
     if ((shape?.delayMs ?? shape?.jitterMs) !== undefined && delay !== null) return delay;
     if (shape?.bytesPerSecond !== undefined) {

@@ -21,6 +21,7 @@ export function probeProxy(): string | null {
 
 export class ProxyNetwork implements HostNetwork {
   readonly kind = 'proxy';
+  readonly abilities = { loss: null, delay: null, bandwidth: null };
   readonly places: readonly Place[];
   readonly #worker: Worker;
   readonly #index = new Map<LabNode, number>();
