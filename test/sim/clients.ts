@@ -159,15 +159,17 @@ export class Clients {
         if (!gone) open.fail();
       },
     };
-    const answered = node.call((running) => action(running, guarded)).then(
-      (): keyof ClientCounts => 'ok',
-      (error: unknown): keyof ClientCounts => {
-        if (!KvorumError.is(error)) throw error;
-        if (error.outcome !== 'none') return 'unknown';
-        guarded.fail();
-        return 'failed';
-      },
-    );
+    const answered = node
+      .call((running) => action(running, guarded))
+      .then(
+        (): keyof ClientCounts => 'ok',
+        (error: unknown): keyof ClientCounts => {
+          if (!KvorumError.is(error)) throw error;
+          if (error.outcome !== 'none') return 'unknown';
+          guarded.fail();
+          return 'failed';
+        },
+      );
     const impatient = this.#sleep(timeoutMs + PATIENCE_MS).then((): keyof ClientCounts => 'unknown');
     const outcome = await Promise.race([answered, impatient]);
     gone = true;

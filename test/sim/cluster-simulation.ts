@@ -139,7 +139,10 @@ export class ClusterSimulation {
     this.#trace.line('-- calm --');
     const start = this.#cluster.now;
     this.#faults.calm();
-    await this.#until(() => this.#cluster.nodes.every((node) => this.#faults.lost(node) || ready(node)), 'all nodes are ready');
+    await this.#until(
+      () => this.#cluster.nodes.every((node) => this.#faults.lost(node) || ready(node)),
+      'all nodes are ready',
+    );
     this.#clients.stop();
     await this.#settle(clients, 'every client has its answer');
     await this.#settle(this.#clients.readAll(), 'a read of every key on every node');
@@ -163,7 +166,10 @@ export class ClusterSimulation {
   async #compareReplicas(): Promise<void> {
     const running = this.#cluster.nodes.filter((node) => node.state === 'running');
     // One after the other the last ones would find no majority to hand over to; together they only flush.
-    await this.#settle(Promise.all(running.map((node) => node.close())).then(() => {}), 'all nodes are closed');
+    await this.#settle(
+      Promise.all(running.map((node) => node.close())).then(() => {}),
+      'all nodes are closed',
+    );
     let first: { readonly name: string; readonly records: readonly string[] } | null = null;
     for (const node of running) {
       const records = await this.#recordsOf(node);

@@ -19,7 +19,9 @@ export function judge(all: readonly Operation[]): void {
   if (result.verdict !== 'ok') {
     const [part] = result.parts;
     const culprits = part?.culprits.map((one) => JSON.stringify(one)).join('\n  ') ?? '';
-    throw new Error(`the history of ${part?.key ?? 'the clients'} is ${result.verdict}: ${result.reason}\n  ${culprits}`);
+    throw new Error(
+      `the history of ${part?.key ?? 'the clients'} is ${result.verdict}: ${result.reason}\n  ${culprits}`,
+    );
   }
   checkRevisions(history);
 }

@@ -91,11 +91,7 @@ function same(image: DiskImage, found: LogReader, hardState: HardState): boolean
   return true;
 }
 
-function describe(image: {
-  readonly hardState: HardState;
-  firstIndex(): number;
-  lastIndex(): number;
-}): string {
+function describe(image: { readonly hardState: HardState; firstIndex(): number; lastIndex(): number }): string {
   const { term, vote } = image.hardState;
   return `[${image.firstIndex()}, ${image.lastIndex()}] term ${term} vote ${vote ?? '-'}`;
 }

@@ -114,7 +114,8 @@ export function drawPlan(seed: number): Plan {
     disk: { writeMs: shape.pick([0.1, 0.3, 0.3, 2, 10]), jitterMs: shape.pick([0, 0.5, 5]) },
     clockRates: Array.from({ length: nodes }, () => 1 + drift * (2 * shape.float() - 1)),
     clients: shape.between(1, 6),
-    thinkMs: shape.pick([5, 20, 50, 200]),
+    // A long storm is no busier than a short one: what costs is operations, what finds is faults.
+    thinkMs: (shape.pick([5, 20, 50, 200]) * stormMs) / 5000,
     keys: shape.between(1, 4),
     operations: Infinity,
     largeValues: shape.chance(0.2),
@@ -131,7 +132,7 @@ function drawFaults(weather: Random, times: Random, stormMs: number): PlannedFau
     const meanMs = weather.chance(share) ? between * weather.pick([0.5, 1, 3]) : Infinity;
     const own = times.fork();
     if (meanMs === Infinity) continue;
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       at += -Math.log(1 - own.float()) * meanMs;
       if (at >= stormMs) break;
       faults.push({ kind, atMs: at, dice: own.uint32() });

@@ -3,7 +3,6 @@
  * phase two (liveness) without: within a bound of ticks there must be a leader, all logs must become equal and everything
  * pending must be resolved. Every invariant is asked after every input.
  */
-import { createHash } from 'node:crypto';
 import type { NodeId } from '../../src/raft/types.ts';
 import type { WorldEvent } from '../invariants/world.ts';
 import { formatMessage, formatPacket, formatReady } from '../raft/format.ts';
@@ -13,6 +12,7 @@ import type { Host, Packet } from './host.ts';
 import { drawProfile, TICK_MS } from './profile.ts';
 import type { Profile } from './profile.ts';
 import { Random } from '../../src/testing/random.ts';
+import { TraceHash } from './trace-hash.ts';
 
 /** Ticks of calm within which the cluster has to be whole again: some split votes, some back-tracking, some snapshots. */
 const CALM_TICKS = 1500;
@@ -27,21 +27,18 @@ export interface SimulationReport {
   readonly acknowledged: number;
   readonly reads: number;
   readonly elections: number;
-  readonly crashes: number;
   readonly snapshots: number;
+  /** How often each kind was injected. */
+  readonly faults: Readonly<Record<string, number>>;
   /** Ticks of calm until a leader, and until all was whole. */
   readonly leaderTicks: number;
   readonly calmTicks: number;
 }
 
 export class SimulationFailure extends Error {
-  constructor(seed: number, now: number, recent: readonly string[], cause: unknown) {
+  constructor(seed: number, now: number, cause: unknown) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    super(
-      `seed ${seed} fails at ${now.toFixed(1)} ms: ${reason}\n` +
-        `replay: SEED=${seed} npx vitest run --project sim\n\nlast lines:\n${recent.join('\n')}`,
-      { cause },
-    );
+    super(`seed ${seed} fails at ${now.toFixed(1)} ms: ${reason}`, { cause });
     this.name = 'SimulationFailure';
   }
 }
@@ -69,13 +66,13 @@ export class Simulation {
   readonly #blocked = new Set<string>();
   /** Time until which a link's earlier packets are under way, for links that keep their order. */
   readonly #busyUntil = new Map<string, number>();
-  readonly #hash = createHash('sha256');
-  readonly #recent: string[] = [];
+  readonly #hash = new TraceHash();
   readonly #write: ((line: string) => void) | null;
   #storm = true;
   #events = 0;
   #proposals = 0;
-  #counts = { acknowledged: 0, reads: 0, elections: 0, crashes: 0, snapshots: 0 };
+  #counts = { acknowledged: 0, reads: 0, elections: 0, snapshots: 0 };
+  readonly #faults: Record<string, number> = {};
 
   /** `write` gets every line of the trace. */
   constructor(seed: number, write: ((line: string) => void) | null = null) {
@@ -92,15 +89,16 @@ export class Simulation {
       const { leaderTicks, calmTicks } = this.#run();
       return {
         seed: this.seed,
-        hash: this.#hash.digest('hex').slice(0, 16),
+        hash: this.#hash.value,
         events: this.#events,
         virtualMs: this.#agenda.now,
         ...this.#counts,
+        faults: this.#faults,
         leaderTicks,
         calmTicks,
       };
     } catch (error) {
-      throw new SimulationFailure(this.seed, this.#agenda.now, this.#recent, error);
+      throw new SimulationFailure(this.seed, this.#agenda.now, error);
     }
   }
 
@@ -315,9 +313,13 @@ export class Simulation {
       delay = Math.max(delay, busy - this.#agenda.now);
       this.#busyUntil.set(key, this.#agenda.now + delay);
     }
-    if (this.#storm && !ordered && random.chance(late)) delay += random.between(50, random.pick([200, 1000]));
+    if (this.#storm && !ordered && random.chance(late)) {
+      delay += random.between(50, random.pick([200, 1000]));
+      this.#count('packet late');
+    }
     this.#carry(packet, delay);
     if (this.#storm && packet.kind === 'message' && random.chance(duplication)) {
+      this.#count('packet twice');
       this.#carry(packet, delay + random.between(0, random.pick([5, 50, 500])));
     }
   }
@@ -328,7 +330,7 @@ export class Simulation {
       else if (!this.cluster.node(packet.to).up) this.#lose(packet);
       else if (packet.kind === 'message') this.#input(packet.to, (host) => host.up && host.step(packet.message));
       else {
-        this.#line(formatPacket(packet));
+        if (this.#write !== null) this.#print(formatPacket(packet));
         this.#input(packet.to, (host) => host.up && host.receiveSnapshot(packet));
         this.#input(packet.from, () => this.cluster.streamEnded(packet, true));
       }
@@ -336,7 +338,8 @@ export class Simulation {
   }
 
   #lose(packet: Packet): void {
-    this.#line(`lost: ${formatPacket(packet)}`);
+    this.#count('packet lost');
+    if (this.#write !== null) this.#print(`lost: ${formatPacket(packet)}`);
     if (packet.kind === 'snapshot') {
       this.#agenda.after(this.#random.between(5, 50), () => {
         this.#input(packet.from, () => this.cluster.streamEnded(packet, false));
@@ -394,6 +397,7 @@ export class Simulation {
     const around = this.#surroundings(id);
     if (around.restarting) return;
     this.#resume(id);
+    this.#count('crash');
     host.crash(this.#random.between(0, host.disk.vulnerable));
     Object.assign(around, { writing: false, stalledUntil: 0, restarting: true });
     this.#hint(id);
@@ -423,6 +427,7 @@ export class Simulation {
       }
     }
     for (const key of cut) this.#blocked.add(key);
+    this.#count('partition');
     this.#line(`partition ${cut.join(' ')}`);
     this.#agenda.after(this.#random.between(20, this.#random.pick([100, 500, 1500])), () => {
       for (const key of cut) this.#blocked.delete(key);
@@ -434,6 +439,7 @@ export class Simulation {
     const id = this.#someone(true);
     if (id === null || this.#surroundings(id).held !== null) return;
     this.#surroundings(id).held = [];
+    this.#count('pause');
     this.#line(`${id} pauses`);
     // Somebody may take the silence for a crash.
     if (this.#random.chance(0.3)) this.#hint(id);
@@ -460,6 +466,7 @@ export class Simulation {
     const id = this.#someone(true);
     if (id === null) return;
     this.#surroundings(id).stalledUntil = this.#agenda.now + this.#random.between(10, this.#random.pick([50, 500]));
+    this.#count('disk-stall');
     this.#line(`the disk of ${id} stalls`);
   }
 
@@ -468,6 +475,7 @@ export class Simulation {
     if (id === null) return;
     this.#input(id, (host) => {
       if (!host.up) return;
+      this.#count('compaction');
       host.flush();
       host.compact(host.disk.durable.applied.index - this.#random.pick([0, 0, 1, 5, 20]));
     });
@@ -476,56 +484,34 @@ export class Simulation {
   #transfer(): void {
     const id = this.#someone(true);
     if (id === null) return;
+    this.#count('transfer');
     this.#input(id, (host) => host.up && void host.transfer(this.#random.pick([null, ...this.profile.ids])));
   }
 
   // -- Trace -----------------------------------------------------------------------------------------------------------
 
   #observe(event: WorldEvent): void {
-    const { id } = event.node;
-    switch (event.type) {
-      case 'ready':
-        for (const line of formatReady(id, event.ready, false)) this.#line(line);
-        if (event.ready.softState?.role === 'leader') this.#counts.elections += 1;
-        break;
-      case 'sent':
-        this.#line(formatMessage(event.message));
-        break;
-      case 'applied':
-        this.#line(`${id} applies ${event.entry.term}/${event.entry.index}`);
-        break;
-      case 'acknowledged':
-        this.#counts.acknowledged += 1;
-        this.#line(`${id} acknowledges ${event.term}/${event.index}`);
-        break;
-      case 'installed':
-        this.#counts.snapshots += 1;
-        this.#line(`${id} installed ${event.snapshot.term}/${event.snapshot.index}`);
-        break;
-      case 'readReleased':
-        this.#counts.reads += 1;
-        this.#line(`${id} releases read ${event.token} at ${event.index}`);
-        break;
-      case 'crashed':
-        this.#counts.crashes += 1;
-        this.#line(`${id} crashes`);
-        break;
-      case 'accepted':
-        this.#line(`${id} accepts ${event.count} at ${event.term}/${event.firstIndex}`);
-        break;
-      default:
-        this.#line(`${id} ${event.type}`);
-    }
+    if (event.type === 'ready' && event.ready.softState?.role === 'leader') this.#counts.elections += 1;
+    else if (event.type === 'acknowledged') this.#counts.acknowledged += 1;
+    else if (event.type === 'installed') this.#counts.snapshots += 1;
+    else if (event.type === 'readReleased') this.#counts.reads += 1;
+    this.#events += 1;
+    this.#hash.event(this.#agenda.now, event);
+    if (this.#write !== null) for (const line of describe(event)) this.#print(line);
   }
 
   #line(text: string): void {
     this.#events += 1;
-    const line = `${this.#agenda.now.toFixed(2)} ${text}`;
-    this.#hash.update(line);
-    this.#hash.update('\n');
-    this.#recent.push(line);
-    if (this.#recent.length > 60) this.#recent.splice(0, 20);
-    this.#write?.(`${this.#grid()} ${line}`);
+    this.#hash.text(this.#agenda.now, text);
+    if (this.#write !== null) this.#print(text);
+  }
+
+  #print(text: string): void {
+    this.#write?.(`${this.#grid()} ${this.#agenda.now.toFixed(2)} ${text}`);
+  }
+
+  #count(fault: string): void {
+    this.#faults[fault] = (this.#faults[fault] ?? 0) + 1;
   }
 
   /** All nodes at a glance: role, term, commit and last index of each. */
@@ -536,5 +522,29 @@ export class Simulation {
       return `${role === 'preCandidate' ? 'P' : role.slice(0, 1).toUpperCase()}${term}:${commit}/${lastIndex}`;
     };
     return [...this.cluster.hosts.values()].map(cell).join(' ');
+  }
+}
+
+function describe(event: WorldEvent): string[] {
+  const { id } = event.node;
+  switch (event.type) {
+    case 'ready':
+      return formatReady(id, event.ready, false);
+    case 'sent':
+      return [formatMessage(event.message)];
+    case 'applied':
+      return [`${id} applies ${event.entry.term}/${event.entry.index}`];
+    case 'acknowledged':
+      return [`${id} acknowledges ${event.term}/${event.index}`];
+    case 'installed':
+      return [`${id} installed ${event.snapshot.term}/${event.snapshot.index}`];
+    case 'readReleased':
+      return [`${id} releases read ${event.token} at ${event.index}`];
+    case 'crashed':
+      return [`${id} crashes`];
+    case 'accepted':
+      return [`${id} accepts ${event.count} at ${event.term}/${event.firstIndex}`];
+    default:
+      return [`${id} ${event.type}`];
   }
 }

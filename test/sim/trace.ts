@@ -3,6 +3,7 @@ import type { SimCluster } from '../../src/testing/sim-cluster.ts';
 import type { WorldEvent } from '../invariants/world.ts';
 import { formatMessage } from '../raft/format.ts';
 import type { Observer } from './observer.ts';
+import { TraceHash } from './trace-hash.ts';
 
 export type TraceWriter = (line: string) => void;
 
@@ -13,8 +14,7 @@ export class Trace {
   readonly #cluster: SimCluster;
   readonly #observer: Observer;
   readonly #write: TraceWriter | null;
-  #low = 0x811c9dc5;
-  #high = 0x01000193;
+  readonly #hash = new TraceHash();
 
   constructor(cluster: SimCluster, observer: Observer, write: TraceWriter | null) {
     this.#cluster = cluster;
@@ -23,36 +23,28 @@ export class Trace {
   }
 
   get hash(): string {
-    return (this.#high >>> 0).toString(16).padStart(8, '0') + (this.#low >>> 0).toString(16).padStart(8, '0');
+    return this.#hash.value;
   }
 
   /** A fault, a call of a client, or its end. */
   line(text: string): void {
-    for (let i = 0; i < text.length; i++) this.#mix(text.charCodeAt(i));
-    this.#mix(Math.round(this.#cluster.now * 1000));
+    this.#hash.text(this.#cluster.now, text);
     this.#keep(text);
   }
 
   event(event: WorldEvent): void {
     const { node } = event;
-    this.#mix(Math.round(this.#cluster.now * 1000));
-    this.#mix(event.type.charCodeAt(0) + 256 * node.starts);
+    this.#hash.event(this.#cluster.now, event);
     switch (event.type) {
-      case 'sent':
-        this.#mix(event.message.term);
-        this.#mix(event.message.type.charCodeAt(0));
-        if (event.message.type === 'Heartbeat') return;
-        if (event.message.type === 'HeartbeatResponse') return;
-        if (this.#write !== null) this.#keep(formatMessage(event.message));
+      case 'sent': {
+        const { message } = event;
+        const quiet = message.type === 'Heartbeat' || message.type === 'HeartbeatResponse';
+        if (this.#write !== null && !quiet) this.#keep(formatMessage(message));
         return;
-      case 'applied':
-        this.#mix(event.entry.index);
-        this.#mix(event.entry.data.length);
-        return;
+      }
       case 'ready': {
-        const { softState, hardState } = event.ready;
+        const { softState } = event.ready;
         if (softState !== null) this.#keep(`${node.id} is ${softState.role}, leader ${softState.leader ?? 'unknown'}`);
-        if (hardState !== null) this.#mix(hardState.term);
         return;
       }
       case 'installed':
@@ -90,10 +82,5 @@ export class Trace {
   #remember(line: string): void {
     this.recent.push(line);
     if (this.recent.length > RECENT_LINES) this.recent.shift();
-  }
-
-  #mix(value: number): void {
-    this.#low = Math.imul(this.#low ^ (value | 0), 0x01000193);
-    this.#high = Math.imul(this.#high ^ (this.#low >>> 15), 0x85ebca6b);
   }
 }
