@@ -19,10 +19,12 @@
  *    and what must follow the one that returns later must follow the other one too.
  * 4. A configuration is left when the same (head, mask, state) was visited with a subset of its used operations: whatever
  *    can be done from here could be done from there.
+ * Besides, what the machine's `demand` says leads nowhere is not entered.
  */
 import type { Operation } from './history.ts';
 import type { Budget } from './model.ts';
 import { ConfigurationCache } from './configuration-cache.ts';
+import type { ValueDemand } from './value-demand.ts';
 
 /** A sequential specification over small numbers. */
 export interface Machine {
@@ -36,6 +38,8 @@ export interface Machine {
   readonly classes: readonly number[];
   /** True: wherever the operation is possible, it leaves the state as it is. */
   readonly readOnly: readonly boolean[];
+  /** What is still to be read; told of every operation that is placed or taken back. Default: every value may be lost. */
+  readonly demand?: ValueDemand;
   describe(state: number): string;
 }
 
@@ -267,8 +271,10 @@ class Search {
       if (this.#seen[name] === stamp) continue;
       this.#seen[name] = stamp;
       if (position < cursor) continue;
-      const state = this.#machine.step(this.#state, this.#known[k] ?? 0);
+      const index = this.#known[k] ?? 0;
+      const state = this.#machine.step(this.#state, index);
       if (state === -1) continue;
+      if (state !== this.#state && this.#machine.demand?.loses(this.#state, state, index) === true) continue;
       this.#place(k, state, position + 1);
       return true;
     }
@@ -279,8 +285,10 @@ class Search {
       const o = members?.[this.#usedOfClass[c] ?? 0];
       if (o === undefined || o >= called) continue;
       if (this.#seen[this.#classOfOpen[o] ?? 0] === stamp) continue;
-      const state = this.#machine.step(this.#state, this.#open[o] ?? 0);
+      const index = this.#open[o] ?? 0;
+      const state = this.#machine.step(this.#state, index);
       if (state === -1 || state === this.#state) continue;
+      if (this.#machine.demand?.loses(this.#state, state, index) === true) continue;
       this.#place(this.#known.length + o, state, position + 1);
       return true;
     }
@@ -311,6 +319,7 @@ class Search {
     this.#cursor[depth] = cursor;
     this.#state = state;
     const count = this.#known.length;
+    this.#machine.demand?.placed(this.#indexOf(operation));
     if (operation >= count) {
       const o = operation - count;
       this.#used[o >>> 5] = (this.#used[o >>> 5] ?? 0) | (1 << (o & 31));
@@ -329,6 +338,7 @@ class Search {
     const headBefore = this.#headBefore[depth] ?? 0;
     this.#state = this.#stateBefore[depth] ?? 0;
     const count = this.#known.length;
+    this.#machine.demand?.unplaced(this.#indexOf(operation));
     if (operation >= count) {
       const o = operation - count;
       this.#used[o >>> 5] = (this.#used[o >>> 5] ?? 0) & ~(1 << (o & 31));
@@ -366,8 +376,12 @@ class Search {
       .sort((a, b) => b.operations.length - a.operations.length);
   }
 
-  #indexes(placed: Int32Array, depth: number): number[] {
+  #indexOf(operation: number): number {
     const count = this.#known.length;
-    return Array.from(placed.subarray(0, depth), (at) => (at < count ? this.#known[at] : this.#open[at - count]) ?? 0);
+    return (operation < count ? this.#known[operation] : this.#open[operation - count]) ?? 0;
+  }
+
+  #indexes(placed: Int32Array, depth: number): number[] {
+    return Array.from(placed.subarray(0, depth), (operation) => this.#indexOf(operation));
   }
 }

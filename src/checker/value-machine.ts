@@ -11,6 +11,7 @@ import type { Operation } from './history.ts';
 import { canonicalText, Interner } from './interner.ts';
 import type { Machine } from './search.ts';
 import { classNumbers } from './search-model.ts';
+import { ValueDemand } from './value-demand.ts';
 import { valueText } from './words.ts';
 
 const ABSENT = 0;
@@ -22,6 +23,7 @@ export class ValueMachine implements Machine {
   readonly initial: number;
   readonly classes: readonly number[];
   readonly readOnly: readonly boolean[];
+  readonly demand: ValueDemand;
   readonly #kinds: readonly Kind[];
   readonly #first: Int32Array;
   readonly #second: Int32Array;
@@ -66,6 +68,7 @@ export class ValueMachine implements Machine {
         kind === 'delete false' ||
         (kind === 'cas true' && this.#first[index] === this.#second[index]),
     );
+    this.demand = this.#demand(operations);
     this.classes = classNumbers(
       this.#kinds.map((kind, index) => `${kind} ${this.#first[index]} ${this.#second[index]}`),
     );
@@ -118,6 +121,43 @@ export class ValueMachine implements Machine {
 
   #stateOf(value: unknown): number {
     return value === null || value === undefined || this.#observed.mayBecome(value) ? this.#values.id(value) : OTHER;
+  }
+
+  #demand(operations: readonly Operation[]): ValueDemand {
+    const count = this.#kinds.length;
+    const reads = new Int32Array(count).fill(-1);
+    const writes = new Int32Array(count).fill(-1);
+    this.#kinds.forEach((kind, index) => {
+      const first = this.#first[index] ?? 0;
+      if (kind === 'get' || kind === 'cas true') reads[index] = first;
+      if (kind === 'delete false') reads[index] = ABSENT;
+      if (kind === 'put') writes[index] = first;
+      if (kind === 'cas' || kind === 'cas true') writes[index] = this.#second[index] ?? 0;
+      if (kind === 'delete' || kind === 'delete true') writes[index] = ABSENT;
+    });
+    const read = new Set(reads);
+    const written = [...new Set(writes)].filter((id) => id !== -1);
+    const sources: number[][] = [];
+    for (let id = 0; id < this.#values.size; id++) {
+      const value = this.#values.value(id);
+      const isBuilt = this.#observed.appends && read.has(id) && typeof value === 'string';
+      sources.push(isBuilt ? written.filter((from) => from === id || this.#isBeginning(from, value)) : [id]);
+    }
+    const returnOf = (index: number) => operations[index]?.return ?? Infinity;
+    const order = [...operations.keys()].sort((a, b) => returnOf(a) - returnOf(b));
+    const leadsTo = (state: number, id: number) => {
+      if (state === id || !this.#observed.appends) return state === id;
+      const value = this.#values.value(id);
+      return typeof value === 'string' && this.#isBeginning(state, value);
+    };
+    return new ValueDemand(reads, writes, sources, order, leadsTo);
+  }
+
+  /** Can appends lead from this state to `value`? An absent value becomes what is appended. */
+  #isBeginning(state: number, value: string): boolean {
+    if (state === ABSENT) return true;
+    const text = state === OTHER ? null : this.#values.value(state);
+    return typeof text === 'string' && value.startsWith(text);
   }
 
   /**
