@@ -203,3 +203,22 @@ describe('state and log', () => {
     }
   });
 });
+
+describe('commits that wait together', () => {
+  it('are synced when any of them asked for it, in whatever order', async () => {
+    const store = await openMemoryStore();
+    for (const waiting of [
+      [true, false],
+      [false, true],
+    ]) {
+      store.disk.hold();
+      store.group(1).log.append(entries(1, 1, 1));
+      const first = commit(store, false);
+      store.group(1).log.append(entries(1, 2, 1));
+      const others = waiting.map((sync) => commit(store, sync));
+      store.disk.release();
+      await Promise.all([first, ...others]);
+      expect(store.disk.unsyncedBatches).toBe(0);
+    }
+  });
+});

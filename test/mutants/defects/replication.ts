@@ -160,7 +160,7 @@ export const replication = inRoom('raft', [
     name: 'uncommitted-without-bound',
     file: LEADER,
     about: 'Beyond the limit of uncommitted bytes a proposal is refused at once (etcd#10167; trap 8).',
-    find: "if (!leadership.uncommitted.fits(bytes)) return { status: 'refused', reason: 'uncommittedBytes' };",
+    find: "if (!leadership.uncommitted.fits(bytes, inherited)) return { status: 'refused', reason: 'uncommittedBytes' };",
     replace: '',
   },
   {

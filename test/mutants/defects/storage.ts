@@ -44,11 +44,18 @@ export const storage = inRoom('storage', [
     replace: 'this.#waitingSync ||= sync;\n    this.#start();',
   },
   {
-    name: 'staged-after-poison',
+    name: 'written-after-poison',
     file: QUEUE,
-    about: 'A poisoned store calls back every commit with its error.',
+    about: 'A poisoned store writes nothing more: what is staged is dropped, and every commit gets the same error.',
     find: 'if (this.#poisoned !== null) return this.#poisoned;\n    return this.#closing',
     replace: 'return this.#closing',
+    also: [
+      {
+        file: QUEUE,
+        find: 'put(key: Uint8Array, value: Uint8Array): void {\n    if (this.#poisoned !== null) return;',
+        replace: 'put(key: Uint8Array, value: Uint8Array): void {',
+      },
+    ],
   },
   {
     name: 'chain-not-checked',
