@@ -4,6 +4,7 @@
  * has its answer, and the replicas are equal, byte for byte, also after a restart.
  */
 import type { WorldEvent } from '../invariants/world.ts';
+import { openMemoryStore } from '../../src/storage/memory-store.ts';
 import { SimCluster } from '../../src/testing/sim-cluster.ts';
 import type { SimNode } from '../../src/testing/sim-node.ts';
 import { Random } from '../../src/testing/random.ts';
@@ -16,6 +17,8 @@ import { Trace, type TraceWriter } from './trace.ts';
 
 /** Virtual milliseconds of calm within which all must be whole: elections, back-offs of dials, a transfer of a snapshot that stalled. */
 const CALM_MS = 60_000;
+/** Applied state is flushed when it is this old, at the latest; slow disks take their time too. */
+const FLUSHED_MS = 1000;
 const GROUP = 1;
 
 export interface SimulationReport {
@@ -162,14 +165,12 @@ export class ClusterSimulation {
     return running.every(({ status, applied }) => status.commit === last && applied.index === last);
   }
 
-  /** Closes all nodes, and compares what they left on disk. */
+  /** Kills all nodes once what they applied is flushed, and compares what they left on disk. */
   async #compareReplicas(): Promise<void> {
     const running = this.#cluster.nodes.filter((node) => node.state === 'running');
-    // One after the other the last ones would find no majority to hand over to; together they only flush.
-    await this.#settle(
-      Promise.all(running.map((node) => node.close())).then(() => {}),
-      'all nodes are closed',
-    );
+    const end = this.#cluster.now + FLUSHED_MS;
+    await this.#until(() => this.#cluster.now >= end, 'all is flushed', FLUSHED_MS + 1000);
+    for (const node of running) node.crash({ keepUnsynced: Infinity });
     let first: { readonly name: string; readonly records: readonly string[] } | null = null;
     for (const node of running) {
       const records = await this.#recordsOf(node);
@@ -177,20 +178,17 @@ export class ClusterSimulation {
       if (first === null) first = { name: node.name, records };
       else if (records.length !== first.records.length || records.some((record, i) => record !== first?.records[i])) {
         const at = records.findIndex((record, i) => record !== first?.records[i]);
-        throw new Error(
-          `the replicas of ${first.name} and ${node.name} differ at record ${at}: ${first.records[at]} and ${records[at]}`,
-        );
+        const [one, other] = [first.records[at], records[at]].map((record) => record?.slice(0, 400) ?? 'nothing');
+        throw new Error(`the replicas of ${first.name} and ${node.name} differ at record ${at}: ${one} and ${other}`);
       }
     }
   }
 
   /** All state as it lies on disk, null when its disk is damaged and says so. */
   async #recordsOf(node: SimNode): Promise<string[] | null> {
-    const { openMemoryStore } = await import('../../src/storage/memory-store.ts');
     const records: string[] = [];
     try {
-      // As after a power cut: what a close did not sync is not there.
-      const store = await openMemoryStore({ disk: node.disk.crash({ keepUnsynced: Infinity }) });
+      const store = await openMemoryStore({ disk: node.disk });
       await store.group(GROUP).state.scan(({ key, value }) => {
         records.push(`${Buffer.from(key).toString('hex')}=${Buffer.from(value).toString('hex')}`);
       });
