@@ -34,10 +34,14 @@ export interface ScheduleOptions {
 
 const MAX_QUIET_MS = 5000;
 const MIN_HOLD_MS = 1500;
-const MAX_HOLD_MS = 18_000;
+/** The longest fault is between these: short enough that each nemesis has its turn, if that can be. */
+const SHORTEST_MAX_HOLD_MS = 5000;
+const LONGEST_MAX_HOLD_MS = 18_000;
 const MIN_GAP_MS = 1500;
-const MAX_GAP_MS = 7000;
-const PAIR_CHANCE = 0.3;
+const MAX_GAP_MS = 6000;
+/** Gap, injecting and healing, of a fault. */
+const AROUND_MS = 6000;
+const PAIR_CHANCE = 0.35;
 
 export class Schedule {
   readonly faults: FaultRecord[] = [];
@@ -61,8 +65,8 @@ export class Schedule {
     const endMs = nowMs() + totalMs;
     const quietMs = Math.min(MAX_QUIET_MS, totalMs / 8);
     await this.#wait(quietMs);
-    // Short runs have short faults, so that there are several.
-    const maxHoldMs = Math.max(2 * MIN_HOLD_MS, Math.min(MAX_HOLD_MS, totalMs / 5));
+    const turnMs = (totalMs * (1 + PAIR_CHANCE)) / Math.max(1, this.#options.nemeses.length);
+    const maxHoldMs = Math.min(LONGEST_MAX_HOLD_MS, Math.max(SHORTEST_MAX_HOLD_MS, 2 * (turnMs - AROUND_MS)));
     while (!signal.aborted && nowMs() + MIN_HOLD_MS + MIN_GAP_MS < endMs && this.#options.nemeses.length > 0) {
       const first = this.#next();
       const second = chance.chance(PAIR_CHANCE) ? this.#next(first) : null;
