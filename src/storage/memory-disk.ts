@@ -131,7 +131,8 @@ export class MemoryDisk {
   damage(key: Uint8Array, change: (value: Uint8Array) => Uint8Array): void {
     const record = this.#tree.get(byteString(key));
     invariant(record !== undefined, 'there is no such record to damage');
-    this.#tree.set(byteString(key), [record[0], change(record[1].slice())]);
+    // Not `slice`: that of a Buffer shares its bytes, with everybody who has read them.
+    this.#tree.set(byteString(key), [record[0], change(new Uint8Array(record[1]))]);
   }
 
   /** Of all stored records, in order. For tests. */

@@ -142,13 +142,18 @@ export class SimCluster {
     }
   }
 
+  /** Ends all processes. Calls that are open reject with ERR_CLOSED. */
+  close(): void {
+    for (const node of this.nodes) node.crash();
+  }
+
   /** Mends all links. */
   heal(): void {
     this.network.healAll();
   }
 }
 
-/** A cluster that has come up: every node is ready. */
+/** A cluster that has come up: every node is ready. Rejects when a node could not start, with its error. */
 export async function simCluster(options: SimClusterOptions = {}): Promise<SimCluster> {
   const cluster = new SimCluster(options);
   await cluster.start();

@@ -79,19 +79,25 @@ function writePrograms(project: string): void {
     const { entry } = await node.get('greeting');
     if (new TextDecoder().decode(entry.value) !== 'hello' || entry.modRevision !== revision) throw new Error('read something else');
     await node.close();
+    const cluster = await simCluster({ seed: 1 });
+    await cluster.run(cluster.node('n1').call((one) => one.put('greeting', 'hello')));
+    cluster.close();
     console.log(process.version, 'revision', revision);`;
-  writeFileSync(join(project, 'esm.mjs'), `import { startNode } from 'kvorum';\n${body}\n`);
-  writeFileSync(join(project, 'cjs.cjs'), `const { startNode } = require('kvorum');\n(async () => {${body}\n})();\n`);
+  writeFileSync(join(project, 'esm.mjs'), `import { startNode } from 'kvorum';\nimport { simCluster } from 'kvorum/testing';\n${body}\n`);
+  writeFileSync(join(project, 'cjs.cjs'), `const { startNode } = require('kvorum');\nconst { simCluster } = require('kvorum/testing');\n(async () => {${body}\n})();\n`);
   writeFileSync(
     join(project, 'consumer.mts'),
     `import { startNode, type KvorumNode } from 'kvorum';
+import { check, simCluster } from 'kvorum/testing';
+const cluster = await simCluster({ seed: 1 });
+const verdict: 'ok' | 'bad' | 'unknown' = check([], { model: 'kv' }).verdict;
 const node: KvorumNode = await startNode({ name: 'n1' });
 const answer: { revision: number } = await node.put('key', new Uint8Array(1));
 // @ts-expect-error: a number is no value
 await node.put('key', 1);
 // @ts-expect-error: no such option
 await startNode({ nmae: 'n1' });
-export { answer };
+export { answer, cluster, verdict };
 `,
   );
 }
