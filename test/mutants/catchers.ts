@@ -22,7 +22,7 @@ export interface Catcher {
 
 export interface Seeds {
   readonly core: number;
-  readonly replica: number;
+  readonly cluster: number;
 }
 
 const node = process.execPath;
@@ -84,7 +84,7 @@ function vitest(name: string, project: 'unit' | 'sim', paths: readonly string[])
 }
 
 /** The loop over seeds in `seeds.ts`: exit code 2 and a last line of JSON for a violation. */
-function seeds(name: 'core' | 'replica', count: number): Catcher {
+function seeds(name: 'core' | 'cluster', count: number): Catcher {
   return {
     name: `${name} simulator`,
     simulator: true,
@@ -126,8 +126,8 @@ export const TESTS: Readonly<Record<Room, readonly Catcher[]>> = {
   transport: [admissionTests, transportTests, nodeTests],
 };
 
-export function simulators(room: Room, { core, replica }: Seeds): readonly Catcher[] {
-  const whole = replica > 0 ? [seeds('replica', replica)] : [];
-  if (room === 'transport') return [];
+/** The Raft cores alone, then whole nodes with clients whose history is judged. */
+export function simulators(room: Room, { core, cluster }: Seeds): readonly Catcher[] {
+  const whole = cluster > 0 ? [seeds('cluster', cluster)] : [];
   return room === 'raft' && core > 0 ? [seeds('core', core), ...whole] : whole;
 }

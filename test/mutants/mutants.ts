@@ -16,7 +16,7 @@ interface Flags {
   readonly list: boolean;
   readonly simulatorOnly: boolean;
   readonly coreSeeds: number;
-  readonly replicaSeeds: number;
+  readonly clusterSeeds: number;
   readonly jobs: number;
   readonly committed: boolean;
   readonly json: boolean;
@@ -36,7 +36,7 @@ const program = new Command('npm run mutants --')
   .option('--list', 'name the defects and the rules that they break', false)
   .option('--simulator-only', 'ask no unit tests: what do the simulators alone find?', false)
   .option('--core-seeds <n>', 'seeds of the core simulator a defect', count, 300)
-  .option('--replica-seeds <n>', 'seeds of the replica simulator a defect', count, 20)
+  .option('--cluster-seeds <n>', 'seeds of the simulator of whole nodes a defect', count, 30)
   .option('--jobs <n>', 'defects at a time', count, 2)
   .option('--committed', 'copy the last commit instead of the working tree', false)
   .option('--json', 'print JSON', false)
@@ -65,7 +65,7 @@ async function main(): Promise<number> {
     return 0;
   }
   const plan: Plan = {
-    seeds: { core: flags.coreSeeds, replica: flags.replicaSeeds },
+    seeds: { core: flags.coreSeeds, cluster: flags.clusterSeeds },
     simulatorOnly: flags.simulatorOnly,
   };
   const startedMs = performance.now();

@@ -1,14 +1,14 @@
 /**
- * `node test/mutants/seeds.ts core|replica --seeds N [--from S]`: seeds of a simulator, one after the other in this process. Exit code 2 at
+ * `node test/mutants/seeds.ts core|cluster --seeds N [--from S]`: seeds of a simulator, one after the other in this process. Exit code 2 at
  * the first violation. The last line of the output is JSON: `{"seeds": run, "seed": the one that fails or null, "message": why}`.
  */
 import { parseArgs } from 'node:util';
-import { ReplicaStorm } from '../sim/replica-storm.ts';
+import { runCluster } from '../sim/batch.ts';
 import { Simulation } from '../sim/simulation.ts';
 
 const SIMULATORS: Readonly<Record<string, (seed: number) => unknown>> = {
   core: (seed) => new Simulation(seed).run(),
-  replica: (seed) => new ReplicaStorm(seed).run(),
+  cluster: (seed) => runCluster(seed),
 };
 
 const { values, positionals } = parseArgs({
@@ -19,7 +19,7 @@ const simulate = SIMULATORS[positionals[0] ?? ''];
 const count = Number(values.seeds);
 const from = Number(values.from);
 if (simulate === undefined || !(count > 0) || !Number.isSafeInteger(from)) {
-  throw new Error('usage: node test/mutants/seeds.ts core|replica --seeds N [--from S]');
+  throw new Error('usage: node test/mutants/seeds.ts core|cluster --seeds N [--from S]');
 }
 
 function report(seeds: number, seed: number | null, message: string | null): void {

@@ -1,0 +1,44 @@
+/** What the engine recovered against what the scanner saw in its write-ahead files. */
+import { describe, expect, test } from 'vitest';
+import type { ChainLink } from '../../src/storage/chain.ts';
+import { MemoryDisk, openMemoryStore } from '../../src/storage/memory-store.ts';
+import { openStore } from '../../src/storage/store.ts';
+import { commit, entries } from './harness.ts';
+
+async function diskWithBatches(count: number): Promise<MemoryDisk> {
+  const disk = new MemoryDisk();
+  const store = await openMemoryStore({ disk });
+  for (let i = 1; i <= count; i++) {
+    store.group(1).log.append(entries(i, i, 1));
+    await commit(store);
+  }
+  await store.close();
+  return disk;
+}
+
+function seen(number: number): ChainLink {
+  return { number, previous: 0, nonce: 1, hash: 2, bytes: new Uint8Array(0) };
+}
+
+describe('a store that is opened', () => {
+  test('takes what was recovered when it reaches as far as the write-ahead files', async () => {
+    const store = await openStore((await diskWithBatches(3)).engine(), seen(3));
+    expect(store.group(1).log.lastIndex()).toBe(3);
+    await store.close();
+  });
+
+  test.each([
+    ['the last batch is missing', 3, 4],
+    ['nothing is there at all', 0, 1],
+  ])('is refused when %s', async (_what, count, number) => {
+    const disk = await diskWithBatches(count);
+    await expect(openStore(disk.engine(), seen(number))).rejects.toMatchObject({
+      code: 'ERR_CORRUPT',
+      message: expect.stringContaining(
+        `batches up to ${number}, but only those up to ${count} were recovered`,
+      ) as string,
+    });
+    // The engine is closed: the disk can be looked at.
+    await disk.engine().close();
+  });
+});
