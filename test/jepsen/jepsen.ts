@@ -23,6 +23,7 @@ const USAGE = `npm run jepsen -- [options]
   --network KIND      namespaces (needs root), proxy, or auto (default)
   --seed N            chooses faults, their times and the operations (default: a new one, printed)
   --out DIR           histories, verdict.json and report.html (default: a new directory, printed)
+  --stale-reads       clients read stale: with cuts, the run has to end as a violation
   --list              what nemeses and workloads there are, and which this machine can run
   --help
 
@@ -49,6 +50,7 @@ function parse(args: readonly string[]) {
         network: { type: 'string', default: 'auto' },
         seed: { type: 'string' },
         out: { type: 'string' },
+        'stale-reads': { type: 'boolean', default: false },
         list: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -115,6 +117,7 @@ async function main(): Promise<number> {
     rate: number('rate', given.rate, 1, 10_000),
     clients: number('clients', given.clients ?? String(2 * nodes), 1, 1000),
     network: kind,
+    staleReads: given['stale-reads'],
   };
   try {
     chooseNemeses(allNemeses(abilities), options.nemeses);
@@ -125,7 +128,8 @@ async function main(): Promise<number> {
   const out = path.resolve(given.out ?? mkdtempSync(path.join(os.tmpdir(), 'kvorum-jepsen-')));
   const command =
     `npm run jepsen -- --nodes ${nodes} --time ${options.seconds} --nemesis ${given.nemesis} --workload ${given.workload}` +
-    ` --rate ${options.rate} --clients ${options.clients} --network ${kind} --seed ${seed}`;
+    ` --rate ${options.rate} --clients ${options.clients} --network ${kind} --seed ${seed}` +
+    (options.staleReads === true ? ' --stale-reads' : '');
   const result = await run({ ...options, ...{ out, command, say } });
   for (const text of result.violations) say(`VIOLATION ${text}`);
   for (const text of result.errors) say(`ERROR ${text}`);

@@ -60,15 +60,18 @@ const EXCUSES = new Set([
 
 export class KvClient {
   readonly #witness: Witness;
+  readonly #query: string;
 
-  constructor(witness: Witness) {
+  /** `staleReads`: gets ask for `consistency=stale`, which a run with cuts has to find out. */
+  constructor(witness: Witness, options: { readonly staleReads?: boolean } = {}) {
     this.#witness = witness;
+    this.#query = options.staleReads === true ? '&consistency=stale' : '';
   }
 
   async get(target: LabNode, key: string, signal: AbortSignal): Promise<ReadResult> {
     const answer = await this.#call(target, {
       method: 'GET',
-      path: pathOf(key),
+      path: pathOf(key) + this.#query,
       deadlineMs: CLIENT_DEADLINE_MS,
       signal,
     });

@@ -31,6 +31,8 @@ export interface RunOptions {
   /** Of each workload. */
   readonly clients: number;
   readonly network: NetworkChoice;
+  /** Gets are stale ones: shows that the lab sees them. Default false. */
+  readonly staleReads?: boolean;
   /** Directory for histories, report and, of a run that is not ok, logs. */
   readonly out: string;
   /** Repeats the run. */
@@ -126,7 +128,7 @@ async function runOn(
 ): Promise<RunResult> {
   const chance = new Random(options.seed);
   const witness = new Witness();
-  const client = new KvClient(witness);
+  const client = new KvClient(witness, { staleReads: options.staleReads ?? false });
   const workloads = chooseWorkloads(client, options.workloads);
   const failure = new AbortController();
   const load = new Load({
