@@ -32,6 +32,9 @@ export class Observer implements World {
     throw error;
   };
   readonly #invariants: readonly Invariant[] = allInvariants();
+  /** Those that look at every input, and those that look at every event. */
+  readonly #checking = this.#invariants.flatMap((one) => (one.check === undefined ? [] : [one.check.bind(one)]));
+  readonly #observing = this.#invariants.flatMap((one) => (one.observe === undefined ? [] : [one.observe.bind(one)]));
   readonly #nodes = new Map<NodeId, ObservedNode>();
   readonly #names = new Map<NodeId, string>();
   /** Of the true history, by index. */
@@ -96,7 +99,7 @@ export class Observer implements World {
   check(node: ObservedNode): void {
     this.highestCommit = Math.max(this.highestCommit, node.status.commit);
     try {
-      for (const invariant of this.#invariants) invariant.check?.(node, this);
+      for (const check of this.#checking) check(node, this);
     } catch (error) {
       this.onViolation(error as Error);
     }
@@ -106,7 +109,7 @@ export class Observer implements World {
     if (event.type === 'applied') this.committed[event.entry.index] ??= event.entry;
     this.onEvent(event);
     try {
-      for (const invariant of this.#invariants) invariant.observe?.(event, this);
+      for (const observe of this.#observing) observe(event, this);
     } catch (error) {
       this.onViolation(error as Error);
     }
