@@ -73,4 +73,32 @@ describe('seeded defects', () => {
     expect(leader.replica.core.status().lastIndex).toBe(lastIndex);
     for (const node of cluster.nodes) await node.crash();
   });
+
+  test('applied-to-the-state-before-a-snapshot: what is written while a snapshot is read in waits for it', async () => {
+    const cluster = await MemoryCluster.start({ limits: { logKeepBytes: 8 * 1024 } });
+    const leader = await cluster.leader();
+    const late = cluster.nodes.find((node) => node !== leader) as MemoryNode;
+    const disk = await late.crash();
+    for (let i = 0; i < 200; i++) await cluster.settle(leader.put(`k${i % 50}`, `${i} ${'x'.repeat(100)}`));
+    await cluster.time.run(() => leader.replica.core.status().firstIndex > 100, 5000);
+    await late.start(disk);
+    // A large state takes its time to be read.
+    const { state } = late.store.group(1);
+    const scan = state.scan.bind(state);
+    let scanned = (): void => {};
+    state.scan = async (...bounds) => {
+      await new Promise<void>((resolve) => {
+        scanned = resolve;
+      });
+      return scan(...bounds);
+    };
+    await cluster.time.run(() => late.store.group(1).log.firstIndex() > 100, 20_000);
+    for (let i = 0; i < 20; i++) await cluster.settle(leader.put('during', String(i)));
+    await cluster.time.pass(200);
+    expect(late.failure).toBeNull();
+    scanned();
+    await cluster.time.run(() => late.stale('during') === '19', 5000);
+    expect(late.replica.machine.digest()).toBe(leader.replica.machine.digest());
+    for (const node of cluster.nodes) await node.crash();
+  });
 });

@@ -33,10 +33,10 @@ export const elections = inRoom('raft', [
   },
   {
     name: 'vote-not-stored',
-    file: STATE,
+    file: READY,
     about: 'votedFor is part of the persistent state (Raft figure 2).',
-    find: 'return { term: this.term, vote: this.vote, commit: this.commit };',
-    replace: 'return { term: this.term, vote: null, commit: this.commit };',
+    find: '    return hardState;\n',
+    replace: '    return { ...hardState, vote: null };\n',
   },
   {
     name: 'vote-not-synced',
