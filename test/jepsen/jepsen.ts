@@ -116,7 +116,7 @@ async function main(): Promise<number> {
     seed,
     rate: number('rate', given.rate, 1, 10_000),
     clients: number('clients', given.clients ?? String(2 * nodes), 1, 1000),
-    network: kind,
+    network,
     staleReads: given['stale-reads'],
   };
   try {

@@ -62,7 +62,7 @@ export class KvClient {
   readonly #witness: Witness;
   readonly #query: string;
 
-  /** `staleReads`: gets ask for `consistency=stale`, which a run with cuts has to find out. */
+  /** `staleReads`: gets and lists ask for `consistency=stale`, which a run with cuts has to find out. */
   constructor(witness: Witness, options: { readonly staleReads?: boolean } = {}) {
     this.#witness = witness;
     this.#query = options.staleReads === true ? '&consistency=stale' : '';
@@ -133,7 +133,7 @@ export class KvClient {
       const query = new URLSearchParams({ prefix, limit: String(options.pageSize ?? 1000) });
       if (options.stale === true) query.set('consistency', 'stale');
       if (cursor !== null) query.set('cursor', cursor);
-      const path = `/v1/kv?${query.toString()}&timeout=${SERVER_TIMEOUT_MS}ms`;
+      const path = `/v1/kv?${query.toString()}&timeout=${SERVER_TIMEOUT_MS}ms${options.stale === true || cursor !== null ? '' : this.#query}`;
       const call: NodeCall = { method: 'GET', path, deadlineMs: CLIENT_DEADLINE_MS, signal: options.signal };
       const answer = await this.#call(target, call);
       // Its revision was compacted between two pages: an answer of its own kind, and nothing was read.

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-import { check } from '../../src/checker/index.ts';
+import { check, drawHistory } from '../../src/checker/index.ts';
 import { Random } from '../../src/testing/random.ts';
 import { compareReplicas, findInLogs, waitUntilWhole, type Replicas } from './final-checks.ts';
 import { KvClient } from './kv-client.ts';
@@ -226,9 +226,8 @@ function checkWorkload(record: WorkloadRecord, out: string, say: (text: string) 
     budget: { expired: () => performance.now() - startedAt > CHECK_TIMEOUT_MS },
   });
   const checkMs = Math.round(performance.now() - startedAt);
-  const [failed] = result.parts;
-  const picture = failed === undefined ? null : `failed-${workload.name}.json`;
-  if (failed !== undefined && picture !== null) writeFileSync(path.join(out, picture), JSON.stringify(failed, null, 1));
+  const picture = result.verdict === 'ok' ? null : `failed-${workload.name}.html`;
+  if (picture !== null) writeFileSync(path.join(out, picture), drawHistory(result, workload.name));
   say(`${workload.name}: ${result.verdict}, ${history.operations.length} operations on ${keys} keys, ${checkMs} ms`);
   return {
     ...{ name: workload.name, about: workload.about, model, keys, operations: history.operations.length },

@@ -40,8 +40,8 @@ const LONGEST_MAX_HOLD_MS = 18_000;
 const MIN_GAP_MS = 1500;
 const MAX_GAP_MS = 6000;
 /** Gap, injecting and healing, of a fault. */
-const AROUND_MS = 6000;
-const PAIR_CHANCE = 0.35;
+const AROUND_MS = 9000;
+const PAIR_CHANCE = 0.5;
 
 export class Schedule {
   readonly faults: FaultRecord[] = [];

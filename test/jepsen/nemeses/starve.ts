@@ -1,8 +1,8 @@
 /** A node that hardly gets the processor: a quota of its control group. */
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-import { ownTag } from '../../processes/owner.ts';
+import { isMakerDead, ownTag, TAG } from '../../processes/owner.ts';
 import type { Nemesis } from '../types.ts';
 import { leaderOrAny } from './cut.ts';
 
@@ -25,6 +25,7 @@ export const starve: Nemesis = {
     const percent = lab.chance.between(2, 10);
     const group = groups();
     if (group === null || !node.alive) return null;
+    removeLeftovers(group);
     const before = groupOf(node.pid, group);
     const folder = path.join(group.parent, `kvorum-lab-${ownTag()}-${node.name}`);
     mkdirSync(folder, { recursive: true });
@@ -79,6 +80,15 @@ function groups(): Group | null {
     };
   }
   return null;
+}
+
+/** Groups of labs that were killed. */
+function removeLeftovers({ parent }: Group): void {
+  const named = new RegExp(`^kvorum-lab-(${TAG.source})-`);
+  for (const name of readdirSync(parent)) {
+    const [, tag] = named.exec(name) ?? [];
+    if (tag !== undefined && isMakerDead(tag)) rmdirSync(path.join(parent, name));
+  }
 }
 
 /** Where the process is now, to be put back there. */
