@@ -29,14 +29,15 @@ export function onExit(undo: Undo): () => void {
   if (!listening) {
     listening = true;
     process.once('exit', undoAll);
-    for (const [signal, number] of [
-      ['SIGINT', 2],
-      ['SIGTERM', 15],
-      ['SIGHUP', 1],
+    for (const [signal, code] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+      ['SIGHUP', 129],
     ] as const) {
-      process.once(signal, () => {
-        // Somebody else who listens ends the process in their own way, and `exit` comes then.
-        if (process.listenerCount(signal) === 0) process.exit(128 + number);
+      // Somebody else who listens ends the process in their own way, and `exit` comes then. Not `once`: a second signal
+      // must not end the process in the midst of cleaning up.
+      process.on(signal, () => {
+        if (process.listenerCount(signal) === 1) process.exit(code);
       });
     }
   }
