@@ -9,7 +9,7 @@ import type { Order } from './model.ts';
 import { actionText, operationText, valueText } from './words.ts';
 
 /** Operations in a picture. Beyond it those around what is wrong are drawn, and the page says how many are left out. */
-const MAX_DRAWN = 120;
+const MAX_DRAWN = 60;
 /** Failed parts on a page. */
 const MAX_PARTS = 8;
 const LANE_HEIGHT = 34;

@@ -1,0 +1,112 @@
+/**
+ * A list a key, `init` (an array) or empty at first: `append` with the element as input, whose output is the new length
+ * or null; `read` with the whole list as output.
+ */
+import { CollectionMachine, type CollectionRules } from '../collection-machine.ts';
+import type { Operation } from '../history.ts';
+import { canonicalText } from '../interner.ts';
+import { exactly, from, levelConflict, type Leveled } from '../levels.ts';
+import { bad, OK, type Budget, type Finding, type Model } from '../model.ts';
+import { checkBySearch } from '../search-model.ts';
+import { operationText, valueText } from '../words.ts';
+
+export const appendList: Model = { name: 'append-list', byKey: true, refuse, check };
+
+function refuse({ op, output, return: returned }: Operation): string | null {
+  if (op === 'read') return returned === null || Array.isArray(output) ? null : 'the output of read is an array';
+  if (op !== 'append') return `the model has no operation ${JSON.stringify(op)}`;
+  const silent = returned === null || output === null || output === undefined;
+  return silent || Number.isSafeInteger(output) ? null : 'the output of append is the new length or null';
+}
+
+function check(operations: readonly Operation[], init: unknown, budget: Budget): Finding {
+  const start = Array.isArray(init) ? (init as unknown[]) : [];
+  const telling = operations.filter((operation) => !(operation.op === 'read' && operation.return === null));
+  const wrong = wrongRead(telling, start);
+  if (wrong !== null) return wrong;
+  const appended = [...start, ...telling.filter(({ op }) => op === 'append').map(({ input }) => input)];
+  const isUnique = new Set(appended.map(canonicalText)).size === appended.length;
+  const isSilent = telling.every(
+    ({ op, output, return: returned }) => op === 'read' || returned === null || typeof output !== 'number',
+  );
+  if (isUnique && isSilent) return checkUnique(telling, start.length);
+  return checkBySearch(telling, new CollectionMachine(telling, start, RULES), budget);
+}
+
+/**
+ * What is wrong with reads on their own. Lists only grow at the end, so of two reads one is the beginning of the other,
+ * and `init` is the beginning of both; and everything in them was appended by somebody.
+ */
+function wrongRead(operations: readonly Operation[], start: readonly unknown[]): Finding | null {
+  const appended = new Map<string, number>(start.map((value) => [canonicalText(value), -Infinity]));
+  for (const { op, input, call } of operations) {
+    const text = canonicalText(input);
+    if (op === 'append') appended.set(text, Math.min(call, appended.get(text) ?? call));
+  }
+  let before: { operation: Operation | null; texts: readonly string[] } = {
+    operation: null,
+    texts: start.map(canonicalText),
+  };
+  const reads = operations.filter(({ op }) => op === 'read').sort((a, b) => listOf(a).length - listOf(b).length);
+  for (const operation of reads) {
+    const texts = listOf(operation).map(canonicalText);
+    for (const [at, text] of texts.entries()) {
+      const call = appended.get(text);
+      if (call !== undefined && call <= (operation.return ?? Infinity)) continue;
+      const reason = `${operationText(operation)} saw ${valueText(listOf(operation)[at])}, which nobody appended before it returned`;
+      return bad(reason, [operation]);
+    }
+    const differs = before.texts.findIndex((text, at) => text !== texts[at]);
+    if (differs !== -1) {
+      const other = before.operation === null ? 'the list at first' : operationText(before.operation);
+      const reason = `${other} is not the beginning of ${operationText(operation)}: they differ at position ${differs}`;
+      return bad(reason, before.operation === null ? [operation] : [before.operation, operation]);
+    }
+    before = { operation, texts };
+  }
+  return null;
+}
+
+/**
+ * Where each element is appended once and appends tell nothing, the reads give the order: they are beginnings of the
+ * longest one (wrongRead). The append of the element at position p has the level 2p, the read of n elements the level 2n - 1,
+ * and what is in no read and has an answer comes after all of them. Any order by these levels is right for the model, and any
+ * that is right is ordered by them.
+ */
+function checkUnique(operations: readonly Operation[], startLength: number): Finding {
+  const longest = operations
+    .filter(({ op }) => op === 'read')
+    .reduce<readonly unknown[]>((list, read) => {
+      const own = listOf(read);
+      return own.length > list.length ? own : list;
+    }, []);
+  const position = new Map(longest.map((value, at) => [canonicalText(value), at]));
+  const items: Leveled[] = [];
+  const never = 2 * Math.max(longest.length, startLength);
+  for (const operation of operations) {
+    if (operation.op === 'read') {
+      items.push(exactly(operation, 2 * listOf(operation).length - 1));
+      continue;
+    }
+    const at = position.get(canonicalText(operation.input));
+    if (at !== undefined) items.push(exactly(operation, 2 * at));
+    else if (operation.return !== null) items.push(from(operation, never));
+  }
+  const conflict = levelConflict(operations, items);
+  if (conflict === null) return OK;
+  const { earlier, operation } = conflict;
+  const reason = `by what the reads saw, ${operationText(operation)} came before ${operationText(earlier)}, but that one returned before it was called`;
+  return bad(reason, [operation, earlier]);
+}
+
+function listOf(read: Operation): readonly unknown[] {
+  return read.output as readonly unknown[];
+}
+
+const RULES: CollectionRules = {
+  normalize: (elements) => elements,
+  write: (elements, { output, return: returned }, element) => {
+    if (returned !== null && typeof output === 'number' && output !== elements.length + 1) return null;
+    return [...elements, element];
+  },
+};
