@@ -19,7 +19,7 @@ import { probeShim } from './shim.ts';
 import { endsByItself, lastErrorCode, startAgain, WrongUnderFault } from './starting.ts';
 
 export const POISONED = 'ERR_STORE_POISONED';
-const STOP_TIMEOUT_MS = 10_000;
+const STOP_TIMEOUT_MS = 20_000;
 
 /** The leader as often as a follower. */
 async function victimOf(lab: Lab): Promise<LabNode | null> {

@@ -5,11 +5,14 @@
 import { rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
+import { until } from '../../integration/until.ts';
 import type { Chance, Fault, Lab, LabNode, Nemesis } from '../types.ts';
 import { expectEnds, mayLoseOne, outOf, shimOf, wellNodes } from './equipment.ts';
 import { asidePath, copyDirectory, emptyDirectory, filesOf, flipBit, liveWriteAhead, positionMidLog } from './files.ts';
+import { metricOf } from './metric.ts';
 import { startAgain, startAndSee, WrongUnderFault } from './starting.ts';
 
+const SPARE_TIMEOUT_MS = 3000;
 const REFUSAL_TIMEOUT_MS = 10_000;
 const CORRUPT = 'ERR_CORRUPT';
 const REPLACED = 'ERR_MEMBER_REPLACED';
@@ -21,9 +24,30 @@ export interface Damage {
   readonly codes: readonly string[];
 }
 
+const NOTHING: Damage = { what: null, codes: [] };
+
 /** Files that the lab has put there are whatever they are; the shim's account starts anew. */
 async function account(lab: Lab, node: LabNode): Promise<void> {
   (await shimOf(lab, node))?.forget();
+}
+
+/**
+ * Whether all the others have what the stopped node had, within a moment. Then nothing depends on its copy: while its peers
+ * have not refused it yet, what it has forgotten can do no harm, whatever else goes wrong.
+ */
+async function isSpare(lab: Lab, node: LabNode): Promise<boolean> {
+  const others = lab.nodes.filter((other) => other !== node);
+  const ends = async (): Promise<(number | null)[]> =>
+    await Promise.all(others.map(async (other) => await metricOf(other, 'kvorum_raft_last_index')));
+  const end = Math.max(...(await ends()).map((last) => last ?? 0));
+  try {
+    await until(async () => (await ends()).every((last) => last !== null && last >= end), {
+      ...{ timeoutMs: SPARE_TIMEOUT_MS, what: `the others have all that ${node.name} had` },
+    });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -35,7 +59,7 @@ export async function damaged(lab: Lab, node: LabNode, damage: (node: LabNode) =
   await node.kill('SIGKILL');
   const aside = asidePath(node.dataDir, 'undamaged');
   copyDirectory(node.dataDir, aside);
-  const { what, codes } = damage(node);
+  const { what, codes } = (await isSpare(lab, node)) ? damage(node) : NOTHING;
   await account(lab, node);
   if (what === null) {
     rmSync(aside, { recursive: true });
@@ -80,7 +104,7 @@ export function flipByteMidLog(chance: Chance): (node: LabNode) => Damage {
   return ({ dataDir }) => {
     const log = liveWriteAhead(dataDir);
     const position = log === null ? null : positionMidLog(log, chance);
-    if (log === null || position === null) return { what: null, codes: [] };
+    if (log === null || position === null) return NOTHING;
     flipBit(log.file, position, chance.between(0, 7));
     return { what: `with a flipped bit at ${position} of ${path.basename(log.file)}`, codes: [CORRUPT] };
   };
@@ -171,8 +195,8 @@ export const oldCopy: Nemesis = {
       copied.add(node);
       return { what: `${node.name} is copied`, heal: async () => await Promise.resolve() };
     }
-    copied.delete(node);
     return await damaged(lab, node, () => {
+      copied.delete(node);
       copyDirectory(copy, node.dataDir);
       rmSync(copy, { recursive: true });
       return { what: 'with an old copy of its data', codes: [REPLACED] };

@@ -2,7 +2,7 @@ import type { LabNode } from '../types.ts';
 import type { Scenario } from './scenario.ts';
 import { everywhere } from './scenario.ts';
 
-const STEP_DOWN_MS = 10_000;
+const STEP_DOWN_MS = 15_000;
 const AWAY_MS = 6000;
 
 export const oneWay: Scenario = {

@@ -15,7 +15,7 @@ import type { RealNode } from '../lab-node.ts';
 import type { Scenario } from './scenario.ts';
 import type { Stage } from './stage.ts';
 
-const STOP_TIMEOUT_MS = 10_000;
+const STOP_TIMEOUT_MS = 20_000;
 
 interface Failure {
   readonly name: string;

@@ -8,9 +8,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { check } from '../../../src/checker/index.ts';
 import { until } from '../../integration/until.ts';
 import { outOf } from '../faults/equipment.ts';
+import { metricOf } from '../faults/metric.ts';
 import { WrongUnderFault } from '../faults/starting.ts';
 import { compareReplicas, findInLogs, waitUntilWhole } from '../final-checks.ts';
-import { callNode } from '../http-client.ts';
 import { KvClient } from '../kv-client.ts';
 import type { RealNode } from '../lab-node.ts';
 import type { RunningLab } from '../lab.ts';
@@ -23,7 +23,6 @@ import { Recorder } from './recorder.ts';
 
 const READ_TIMEOUT_MS = 60_000;
 const CHECK_TIMEOUT_MS = 120_000;
-const METRIC_DEADLINE_MS = 2000;
 
 export interface LoadSize {
   /** Operations a second. Default 120. */
@@ -156,14 +155,7 @@ export class Stage {
 
   /** Of /metrics of the node; null when it does not say. */
   async metric(node: LabNode, name: string): Promise<number | null> {
-    if (!node.alive) return null;
-    const answer = await callNode(node.url, { method: 'GET', path: '/metrics', deadlineMs: METRIC_DEADLINE_MS });
-    if (answer.type !== 'answer' || answer.status !== 200) return null;
-    const line = answer.body
-      .toString()
-      .split('\n')
-      .find((text) => text.startsWith(`${name} `) || text.startsWith(`${name}{`));
-    return line === undefined ? null : Number(line.slice(line.lastIndexOf(' ') + 1));
+    return await metricOf(node, name);
   }
 
   /** An error that ends the story, sorted by its kind. */
