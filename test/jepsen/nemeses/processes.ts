@@ -1,6 +1,10 @@
 /** What happens to processes: killed, asked to stop, paused. */
+import { WrongUnderFault } from '../faults/starting.ts';
 import type { Fault, Lab, LabNode, Nemesis } from '../types.ts';
 import { leaderOrAny, minority, names, shuffled } from './cut.ts';
+
+/** After the fault has been held already. */
+const STOP_TIMEOUT_MS = 30_000;
 
 const probe = async (): Promise<null> => await Promise.resolve(null);
 
@@ -65,11 +69,24 @@ async function end(
   return {
     what: `${names(nodes)} ${how}`,
     heal: async () => {
-      await gone;
+      await goneInTime(nodes, gone);
       await startAgain(nodes);
       lab.log(`${names(nodes)} back`);
     },
   };
+}
+
+/** A node that was asked to stop hands over, drains and ends; it may not take for ever. */
+async function goneInTime(nodes: readonly LabNode[], gone: Promise<unknown>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<'late'>();
+  const timer = setTimeout(() => resolve('late'), STOP_TIMEOUT_MS);
+  const outcome = await Promise.race([gone, late]);
+  clearTimeout(timer);
+  if (outcome !== 'late') return;
+  const stuck = nodes.filter((node) => node.alive);
+  await Promise.all(stuck.map(async (node) => await node.kill('SIGKILL')));
+  await startAgain(nodes);
+  throw new WrongUnderFault(`${names(stuck)} did not stop within ${STOP_TIMEOUT_MS} ms of SIGTERM`);
 }
 
 /** Starts those that do not run, and waits until all serve. */
