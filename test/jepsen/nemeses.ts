@@ -16,6 +16,7 @@ import { kill, killAll, pause, restart } from './nemeses/processes.ts';
 import { slowNetwork } from './nemeses/slow-network.ts';
 import { snapshot } from './nemeses/snapshot.ts';
 import { starve } from './nemeses/starve.ts';
+import { stutter } from './nemeses/stutter.ts';
 import { transfer } from './nemeses/transfer.ts';
 import type { Nemesis } from './types.ts';
 
@@ -35,7 +36,9 @@ export function allNemeses(abilities: NetworkAbilities): ListedNemesis[] {
   return [
     ...partitions.map((nemesis) => listed(nemesis, 'network', ['partition'])),
     ...slowNetwork(abilities).map((nemesis) => listed(nemesis, 'network', ['slow-network'])),
-    ...[kill, killAll, restart, pause, starve, transfer, snapshot].map((nemesis) => listed(nemesis, 'process', [])),
+    ...[kill, killAll, restart, pause, stutter, starve, transfer, snapshot].map((nemesis) =>
+      listed(nemesis, 'process', []),
+    ),
     ...diskAndClockNemeses.map((nemesis) => listed(nemesis, 'machine', [])),
   ];
 }

@@ -1,10 +1,11 @@
 /** What happens to processes: killed, asked to stop, paused. */
-import { WrongUnderFault } from '../faults/starting.ts';
+import { startAgain as startOne, WrongUnderFault } from '../faults/starting.ts';
 import type { Fault, Lab, LabNode, Nemesis } from '../types.ts';
 import { leaderOrAny, minority, names, shuffled } from './cut.ts';
 
 /** After the fault has been held already. */
-const STOP_TIMEOUT_MS = 30_000;
+const STOP_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 60_000;
 
 const probe = async (): Promise<null> => await Promise.resolve(null);
 
@@ -89,8 +90,11 @@ async function goneInTime(nodes: readonly LabNode[], gone: Promise<unknown>): Pr
   throw new WrongUnderFault(`${names(stuck)} did not stop within ${STOP_TIMEOUT_MS} ms of SIGTERM`);
 }
 
-/** Starts those that do not run, and waits until all serve. */
+/**
+ * Starts those that do not run, and waits until all serve. On a busy machine that may take longer than there is time here:
+ * whether they serve in the end is asked once everything is healed. Rejects when one ends.
+ */
 export async function startAgain(nodes: readonly LabNode[]): Promise<void> {
   for (const node of nodes) if (!node.alive) node.start();
-  await Promise.all(nodes.map(async (node) => await node.ready()));
+  await Promise.all(nodes.map(async (node) => await startOne(node, READY_TIMEOUT_MS)));
 }
