@@ -2,6 +2,7 @@
 import { Level } from 'level';
 import { randomInt } from 'node:crypto';
 import type { Engine, EngineBatch, EngineIterator, EngineRange, EngineRecord, EngineSnapshot } from './engine.ts';
+import { corrupt } from './record.ts';
 
 /**
  * - `writeBufferSize` 16 MiB: four times the default means a quarter of the level-0 tables, hence fewer compactions beside the
@@ -34,6 +35,17 @@ export async function openLevelEngine(directory: string): Promise<Engine> {
   return new LevelEngine(database);
 }
 
+/**
+ * Damage in a table file that LevelDB itself notices: a block that does not decompress or parse, a file that is shorter than it was, a disk
+ * that does not read. Other errors, of using a closed database for one, are the caller's.
+ */
+function unreadable(error: unknown): unknown {
+  // A synchronous get has the words of LevelDB's status and no code.
+  const isStatus = error instanceof Error && /^(?:Corruption|IO error): /.test(error.message);
+  if (!isStatus) return error;
+  return corrupt(`LevelDB cannot read what it has: ${error.message}`, error);
+}
+
 class LevelEngine implements Engine {
   readonly nonce = randomInt(2 ** 32);
   readonly #database: Database;
@@ -43,7 +55,11 @@ class LevelEngine implements Engine {
   }
 
   get(key: Bytes): Bytes | undefined {
-    return this.#database.getSync(key);
+    try {
+      return this.#database.getSync(key);
+    } catch (error) {
+      throw unreadable(error);
+    }
   }
 
   batch(): EngineBatch {
@@ -110,7 +126,11 @@ class LevelSnapshot implements EngineSnapshot {
   }
 
   get(key: Bytes): Bytes | undefined {
-    return this.#database.getSync(key, { snapshot: this.snapshot, keyEncoding: 'view', valueEncoding: 'view' });
+    try {
+      return this.#database.getSync(key, { snapshot: this.snapshot, keyEncoding: 'view', valueEncoding: 'view' });
+    } catch (error) {
+      throw unreadable(error);
+    }
   }
 
   close(): void {
@@ -140,7 +160,11 @@ class LevelIterator implements EngineIterator {
   }
 
   async next(records: number): Promise<readonly EngineRecord[]> {
-    return this.#iterator.nextv(records);
+    try {
+      return await this.#iterator.nextv(records);
+    } catch (error) {
+      throw unreadable(error);
+    }
   }
 
   async close(): Promise<void> {
