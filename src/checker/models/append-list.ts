@@ -2,12 +2,13 @@
  * A list a key, `init` (an array) or empty at first: `append` with the element as input, whose output is the new length
  * or null; `read` with the whole list as output.
  */
-import { CollectionMachine, type CollectionRules } from '../collection-machine.ts';
 import type { Operation } from '../history.ts';
 import { canonicalText } from '../interner.ts';
 import { exactly, from, levelConflict, type Leveled } from '../levels.ts';
 import { bad, OK, type Budget, type Finding, type Model } from '../model.ts';
-import { checkBySearch } from '../search-model.ts';
+import { checkBySearch, classNumbers } from '../search-model.ts';
+import type { Machine } from '../search.ts';
+import { ValueDemand } from '../value-demand.ts';
 import { operationText, valueText } from '../words.ts';
 
 export const appendList: Model = { name: 'append-list', byKey: true, refuse, check };
@@ -30,7 +31,7 @@ function check(operations: readonly Operation[], init: unknown, budget: Budget):
     ({ op, output, return: returned }) => op === 'read' || returned === null || typeof output !== 'number',
   );
   if (isUnique && isSilent) return checkUnique(telling, start.length);
-  return checkBySearch(telling, new CollectionMachine(telling, start, RULES), budget);
+  return checkBySearch(telling, new ListMachine(telling, start), budget);
 }
 
 /**
@@ -74,12 +75,7 @@ function wrongRead(operations: readonly Operation[], start: readonly unknown[]):
  * that is right is ordered by them.
  */
 function checkUnique(operations: readonly Operation[], startLength: number): Finding {
-  const longest = operations
-    .filter(({ op }) => op === 'read')
-    .reduce<readonly unknown[]>((list, read) => {
-      const own = listOf(read);
-      return own.length > list.length ? own : list;
-    }, []);
+  const longest = longestRead(operations);
   const position = new Map(longest.map((value, at) => [canonicalText(value), at]));
   const items: Leveled[] = [];
   const never = 2 * Math.max(longest.length, startLength);
@@ -99,14 +95,73 @@ function checkUnique(operations: readonly Operation[], startLength: number): Fin
   return bad(reason, [operation, earlier]);
 }
 
+function longestRead(operations: readonly Operation[]): readonly unknown[] {
+  let longest: readonly unknown[] = [];
+  for (const operation of operations) {
+    if (operation.op === 'read' && listOf(operation).length > longest.length) longest = listOf(operation);
+  }
+  return longest;
+}
+
 function listOf(read: Operation): readonly unknown[] {
   return read.output as readonly unknown[];
 }
 
-const RULES: CollectionRules = {
-  normalize: (elements) => elements,
-  write: (elements, { output, return: returned }, element) => {
-    if (returned !== null && typeof output === 'number' && output !== elements.length + 1) return null;
-    return [...elements, element];
-  },
-};
+/**
+ * For the search a list is its length. All reads are beginnings of the longest one (wrongRead), and lists never shrink: so in
+ * any order that is right the list is a beginning of the longest read as long as it is not longer, and nobody looks at
+ * the elements behind.
+ */
+class ListMachine implements Machine {
+  readonly initial: number;
+  readonly classes: readonly number[];
+  readonly readOnly: readonly boolean[];
+  readonly demand: ValueDemand;
+  readonly #operations: readonly Operation[];
+  readonly #longest: readonly string[];
+  readonly #inputs: readonly string[];
+
+  constructor(operations: readonly Operation[], start: readonly unknown[]) {
+    this.#operations = operations;
+    this.#longest = longestRead(operations).map(canonicalText);
+    this.initial = start.length;
+    this.readOnly = operations.map(({ op }) => op === 'read');
+    this.#inputs = operations.map(({ input }) => canonicalText(input));
+    this.classes = classNumbers(
+      operations.map((operation, index) => {
+        if (operation.op === 'read') return `read ${listOf(operation).length}`;
+        return `append ${this.#inputs[index]} ${this.#told(operation)}`;
+      }),
+    );
+    const count = start.length + operations.length + 1;
+    const lengths = Int32Array.from(operations, (operation) =>
+      operation.op === 'read' ? listOf(operation).length : -1,
+    );
+    const returnOf = (index: number) => operations[index]?.return ?? Number.MAX_VALUE;
+    this.demand = new ValueDemand(
+      lengths,
+      new Int32Array(operations.length).fill(-1),
+      Array.from({ length: count }, (_, length) => [length]),
+      [...operations.keys()].sort((a, b) => returnOf(a) - returnOf(b)),
+      (state, length) => state <= length,
+    );
+  }
+
+  step(state: number, index: number): number {
+    const operation = this.#operations[index];
+    if (operation === undefined) return -1;
+    if (operation.op === 'read') return listOf(operation).length === state ? state : -1;
+    const wanted = this.#longest[state];
+    if (wanted !== undefined && wanted !== this.#inputs[index]) return -1;
+    const told = this.#told(operation);
+    return told === null || told === state + 1 ? state + 1 : -1;
+  }
+
+  describe(state: number): string {
+    return `a list of ${state} elements`;
+  }
+
+  #told({ output, return: returned }: Operation): number | null {
+    return returned !== null && typeof output === 'number' ? output : null;
+  }
+}

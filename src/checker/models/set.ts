@@ -2,12 +2,12 @@
  * A set a key, `init` (an array) or empty at first: `add` and `remove` with the element as input, whose output is true
  * (it changed the set), false, or null (not told); `read` with all elements as output, in any order.
  */
-import { CollectionMachine, type CollectionRules } from '../collection-machine.ts';
 import type { Operation } from '../history.ts';
 import { canonicalText } from '../interner.ts';
 import { exactly, from, levelConflict, type Leveled } from '../levels.ts';
 import { bad, OK, type Budget, type Finding, type Model } from '../model.ts';
 import { checkBySearch } from '../search-model.ts';
+import { SetMachine } from '../set-machine.ts';
 import { operationText, valueText } from '../words.ts';
 
 export const set: Model = { name: 'set', byKey: true, refuse, check };
@@ -32,7 +32,7 @@ function check(operations: readonly Operation[], init: unknown, budget: Budget):
       op === 'read' || (op === 'add' && (returned === null || typeof output !== 'boolean')),
   );
   if (onlyGrows) return checkGrowing(telling, start);
-  return checkBySearch(telling, new CollectionMachine(telling, start, RULES), budget);
+  return checkBySearch(telling, new SetMachine(telling, start), budget);
 }
 
 /** What is wrong with a read on its own: an element twice, or one that nobody added. */
@@ -110,15 +110,3 @@ function checkGrowing(operations: readonly Operation[], start: readonly unknown[
   const reason = `by what the reads saw, ${operationText(operation)} came before ${operationText(earlier)}, but that one returned before it was called`;
   return bad(reason, [operation, earlier]);
 }
-
-const RULES: CollectionRules = {
-  normalize: (elements) => elements.sort((a, b) => a - b),
-  write: (elements, { op, output, return: returned }, element) => {
-    const isIn = elements.includes(element);
-    const changes = op === 'add' ? !isIn : isIn;
-    if (returned !== null && typeof output === 'boolean' && output !== changes) return null;
-    if (!changes) return elements;
-    if (op === 'remove') return elements.filter((other) => other !== element);
-    return [...elements, element].sort((a, b) => a - b);
-  },
-};

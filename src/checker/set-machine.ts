@@ -1,26 +1,18 @@
-/** A set or a list of values as a machine for the search: states are collections, numbered as they come up. */
+/** A set of values as a machine for the search: its states are sets, numbered as they come up. */
 import { Interner } from './interner.ts';
 import type { Operation } from './history.ts';
 import { classNumbers } from './search-model.ts';
 import type { Machine } from './search.ts';
 import { valueText } from './words.ts';
 
-/** Sorted for a set, in order for a list; elements are numbers of an interner. */
-export type Elements = readonly number[];
+/** Numbers of an interner, sorted. */
+type Elements = readonly number[];
 
-export interface CollectionRules {
-  /** The elements after a write, or null if its output says otherwise. */
-  write(elements: Elements, operation: Operation, element: number): Elements | null;
-  /** Makes what a read saw comparable. */
-  normalize(elements: number[]): Elements;
-}
-
-export class CollectionMachine implements Machine {
+export class SetMachine implements Machine {
   readonly initial: number;
   readonly classes: readonly number[];
   readonly readOnly: readonly boolean[];
   readonly #operations: readonly Operation[];
-  readonly #rules: CollectionRules;
   readonly #values = new Interner();
   readonly #numbers = new Map<string, number>();
   readonly #states: Elements[] = [];
@@ -30,9 +22,8 @@ export class CollectionMachine implements Machine {
   readonly #steps = new Map<number, number>();
   readonly #classCount: number;
 
-  constructor(operations: readonly Operation[], init: readonly unknown[], rules: CollectionRules) {
+  constructor(operations: readonly Operation[], init: readonly unknown[]) {
     this.#operations = operations;
-    this.#rules = rules;
     this.initial = this.#stateOf(init);
     this.readOnly = operations.map(({ op }) => op === 'read');
     this.#subject = Int32Array.from(operations, ({ op, input, output }) =>
@@ -54,7 +45,7 @@ export class CollectionMachine implements Machine {
     let next = this.#steps.get(at);
     if (next === undefined) {
       const operation = this.#operations[index];
-      const after = operation === undefined ? null : this.#rules.write(this.#states[state] ?? [], operation, subject);
+      const after = operation === undefined ? null : write(this.#states[state] ?? [], operation, subject);
       next = after === null ? -1 : this.#number(after);
       this.#steps.set(at, next);
     }
@@ -66,7 +57,7 @@ export class CollectionMachine implements Machine {
   }
 
   #stateOf(values: readonly unknown[]): number {
-    return this.#number(this.#rules.normalize(values.map((value) => this.#values.id(value))));
+    return this.#number(values.map((value) => this.#values.id(value)).sort((a, b) => a - b));
   }
 
   #number(elements: Elements): number {
@@ -78,4 +69,14 @@ export class CollectionMachine implements Machine {
     }
     return number;
   }
+}
+
+/** The elements afterwards, or null if the output says otherwise. */
+function write(elements: Elements, { op, output, return: returned }: Operation, element: number): Elements | null {
+  const isIn = elements.includes(element);
+  const changes = op === 'add' ? !isIn : isIn;
+  if (returned !== null && typeof output === 'boolean' && output !== changes) return null;
+  if (!changes) return elements;
+  if (op === 'remove') return elements.filter((other) => other !== element);
+  return [...elements, element].sort((a, b) => a - b);
 }
