@@ -43,7 +43,11 @@ function timedOut(finished: Finished, what: string): Outcome {
 }
 
 function lastLine(output: string): string {
-  return output.trimEnd().split('\n').at(-1)?.slice(0, 200) ?? '';
+  return output.trimEnd().split('\n').at(-1) ?? '';
+}
+
+function shortened(text: string): string {
+  return text.slice(0, 300);
 }
 
 function vitest(name: string, project: 'unit' | 'sim', paths: readonly string[]): Catcher {
@@ -68,7 +72,7 @@ function vitest(name: string, project: 'unit' | 'sim', paths: readonly string[])
     if (report !== null && suite === undefined && finished.output.includes('Unhandled')) {
       return { verdict: 'caught', seconds, detail: `${name}: an error that no test awaits`, seeds: null };
     }
-    return { verdict: 'broken', seconds, detail: suite?.message ?? lastLine(finished.output), seeds: null };
+    return { verdict: 'broken', seconds, detail: shortened(suite?.message ?? lastLine(finished.output)), seeds: null };
   };
   return {
     name,
@@ -102,7 +106,7 @@ function seeds(name: 'core' | 'cluster', count: number): Catcher {
       const { code, seconds } = finished;
       const line = lastLine(finished.output);
       if ((code !== 0 && code !== 2 && code !== 13) || !line.startsWith('{')) {
-        return { verdict: 'broken', seconds, detail: line, seeds: null };
+        return { verdict: 'broken', seconds, detail: shortened(line), seeds: null };
       }
       const told = JSON.parse(line) as { seeds: number; seed: number | null; message: string | null };
       if (code === 0) return { verdict: 'passed', seconds, detail: '', seeds: told.seeds };

@@ -3,6 +3,7 @@
  * it. Exit code 0 only when all are caught. docs/mutants.md has the table.
  */
 import { Command, InvalidArgumentError } from 'commander';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { DEFECTS } from './defects/index.ts';
 import { killAll } from './process.ts';
 import { markdownTable, summary, textTable } from './report.ts';
@@ -19,6 +20,7 @@ interface Flags {
   readonly clusterSeeds: number;
   readonly jobs: number;
   readonly committed: boolean;
+  readonly resume?: string;
   readonly json: boolean;
   readonly markdown: boolean;
 }
@@ -39,6 +41,7 @@ const program = new Command('npm run mutants --')
   .option('--cluster-seeds <n>', 'seeds of the simulator of whole nodes a defect', count, 30)
   .option('--jobs <n>', 'defects at a time', count, 2)
   .option('--committed', 'copy the last commit instead of the working tree', false)
+  .option('--resume <file>', 'write each verdict into this file, and leave out those that it has')
   .option('--json', 'print JSON', false)
   .option('--markdown', 'print the table for docs/mutants.md', false)
   .showHelpAfterError('(--help says more)')
@@ -51,6 +54,13 @@ function chosen(): Defect[] {
     only === undefined ||
     only.some((part) => part === name || (!DEFECTS.some((one) => one.name === part) && name.includes(part)));
   return DEFECTS.filter((defect) => byName(defect) && (room === undefined || defect.room === room));
+}
+
+/** Verdicts of an earlier run that was stopped. Whoever changed the source since begins a new file. */
+function known(): Verdict[] {
+  if (flags.resume === undefined || !existsSync(flags.resume)) return [];
+  const lines = readFileSync(flags.resume, 'utf8').split('\n');
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Verdict);
 }
 
 function say(line: string): void {
@@ -69,23 +79,23 @@ async function main(): Promise<number> {
     simulatorOnly: flags.simulatorOnly,
   };
   const startedMs = performance.now();
-  const trees = Array.from({ length: Math.min(Math.max(1, flags.jobs), defects.length) }, () =>
-    Tree.copy(flags.committed),
-  );
-  const rooms = [...new Set(defects.map(({ room }) => room))];
-  const baseline = await calibrate(trees[0] as Tree, rooms, plan, say);
-  const verdicts = new Map<Defect, Verdict>();
-  const waiting = [...defects];
+  const verdicts = new Map<string, Verdict>(known().map((verdict) => [verdict.name, verdict]));
+  const waiting = defects.filter(({ name }) => !verdicts.has(name));
+  const copies = Math.min(Math.max(1, flags.jobs), waiting.length);
+  const trees = Array.from({ length: copies }, () => Tree.copy(flags.committed));
+  const rooms = [...new Set(waiting.map(({ room }) => room))];
+  const baseline = trees[0] === undefined ? new Map<string, number>() : await calibrate(trees[0], rooms, plan, say);
   await Promise.all(
     trees.map(async (tree) => {
       for (let defect = waiting.shift(); defect !== undefined; defect = waiting.shift()) {
         const verdict = await judge(tree, defect, plan, baseline);
-        verdicts.set(defect, verdict);
+        verdicts.set(defect.name, verdict);
+        if (flags.resume !== undefined) appendFileSync(flags.resume, `${JSON.stringify(verdict)}\n`);
         say(`${verdicts.size}/${defects.length} ${textTable([verdict]).split('\n')[1] ?? ''}`);
       }
     }),
   );
-  const all = defects.map((defect) => verdicts.get(defect) as Verdict);
+  const all = defects.map(({ name }) => verdicts.get(name) as Verdict);
   if (flags.json) console.log(JSON.stringify(all, null, 2));
   else console.log(`\n${flags.markdown ? markdownTable(all) : textTable(all)}`);
   say(`\n${summary(all)}; ${((performance.now() - startedMs) / 60_000).toFixed(1)} minutes`);

@@ -28,7 +28,7 @@ function report(seeds: number, seed: number | null, message: string | null): voi
 
 function fail(at: number, error: unknown): never {
   const message = error instanceof Error ? error.message : String(error);
-  report(at + 1, from + at, message.split('\n')[0] ?? '');
+  report(at + 1, from + at, (message.split('\n')[0] ?? '').slice(0, 300));
   process.exit(2);
 }
 
