@@ -305,6 +305,10 @@ export function changed(history: readonly Operation[], random: () => number, may
     if (kind < 0.7 && operation.op === 'txn' && operation.return !== null) {
       return { ...operation, output: changedReads(operation.output as unknown[][], random) };
     }
+    if (kind < 0.2 && Array.isArray(operation.output) && operation.return !== null) {
+      const elements = operation.output as unknown[];
+      return { ...operation, output: random() < 0.5 ? elements.slice(0, -1) : [...elements, ...elements.slice(0, 1)] };
+    }
     if (kind < 0.7 && operation.return !== null && other.op === operation.op && other.return !== null)
       return { ...operation, output: other.output };
     if (kind < 0.7 && operation.op === 'cas' && operation.return !== null) {

@@ -39,11 +39,13 @@ function check(operations: readonly Operation[], init: unknown, budget: Budget):
  * and `init` is the beginning of both; and everything in them was appended by somebody.
  */
 function wrongRead(operations: readonly Operation[], start: readonly unknown[]): Finding | null {
-  const appended = new Map<string, number>(start.map((value) => [canonicalText(value), -Infinity]));
-  for (const { op, input, call } of operations) {
-    const text = canonicalText(input);
-    if (op === 'append') appended.set(text, Math.min(call, appended.get(text) ?? call));
-  }
+  const appended = new Map<string, { call: number; count: number }>();
+  const note = (text: string, call: number) => {
+    const before = appended.get(text);
+    appended.set(text, { call: Math.min(call, before?.call ?? call), count: (before?.count ?? 0) + 1 });
+  };
+  for (const value of start) note(canonicalText(value), -Infinity);
+  for (const { op, input, call } of operations) if (op === 'append') note(canonicalText(input), call);
   let before: { operation: Operation | null; texts: readonly string[] } = {
     operation: null,
     texts: start.map(canonicalText),
@@ -51,11 +53,15 @@ function wrongRead(operations: readonly Operation[], start: readonly unknown[]):
   const reads = operations.filter(({ op }) => op === 'read').sort((a, b) => listOf(a).length - listOf(b).length);
   for (const operation of reads) {
     const texts = listOf(operation).map(canonicalText);
+    const seen = new Map<string, number>();
     for (const [at, text] of texts.entries()) {
-      const call = appended.get(text);
-      if (call !== undefined && call <= (operation.return ?? Infinity)) continue;
-      const reason = `${operationText(operation)} saw ${valueText(listOf(operation)[at])}, which nobody appended before it returned`;
-      return bad(reason, [operation]);
+      const { call, count } = appended.get(text) ?? { call: Infinity, count: 0 };
+      const times = (seen.get(text) ?? 0) + 1;
+      seen.set(text, times);
+      if (call <= (operation.return ?? Infinity) && times <= count) continue;
+      const wrong =
+        times > 1 ? `${times} times, more often than it was appended` : 'which nobody appended before it returned';
+      return bad(`${operationText(operation)} saw ${valueText(listOf(operation)[at])}, ${wrong}`, [operation]);
     }
     const differs = before.texts.findIndex((text, at) => text !== texts[at]);
     if (differs !== -1) {
