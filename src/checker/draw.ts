@@ -38,7 +38,7 @@ export function drawHistory(result: CheckResult, title = 'History'): string {
 <p>Model <b>${escape(model)}</b>, ${operations} operations, ${steps} configurations visited.</p>
 ${verdict === 'ok' ? '<p>An order of the operations was found that keeps real time and that the model allows.</p>' : LEGEND}
 ${shown.map(drawPart).join('\n')}
-${more > 0 ? `<p>${more} more failed parts are not drawn.</p>` : ''}
+${more > 0 ? `<p>Not drawn: ${more} of ${parts.length} failed parts.</p>` : ''}
 </body>
 </html>
 `;
@@ -52,7 +52,7 @@ function drawPart(part: FailedPart): string {
 <h2>${escape(name)}: ${part.verdict}</h2>
 <p class="reason">${escape(part.reason)}.</p>
 ${part.orders.map((order, at) => orderText(order, at, part.orders.length)).join('\n')}
-${left > 0 ? `<p>${left} operations away from it are not drawn.</p>` : ''}
+${left > 0 ? `<p>Not drawn, because away from it: ${left} of ${part.operations.length} operations.</p>` : ''}
 <div class="picture">${picture(drawn, part)}</div>
 </section>`;
 }

@@ -64,6 +64,11 @@ export class Budget {
     this.#expired = options.expired ?? (() => false);
   }
 
+  /** A budget of its own for what is not part of the verdict, ended by the same question. */
+  aside(maxSteps: number): Budget {
+    return new Budget({ maxSteps, expired: this.#expired });
+  }
+
   /** One step more; false when it may not be taken. */
   spend(): boolean {
     if (this.#spent || this.steps >= this.#maxSteps) {

@@ -53,12 +53,23 @@ export interface SearchResult {
 
 const MAX_ORDERS = 4;
 
-export function search(operations: readonly Operation[], machine: Machine, budget: Budget): SearchResult {
-  return new Search(operations, machine, budget).run();
+export interface SearchOptions {
+  /** False: what leads nowhere by the machine's `demand` is entered all the same. Default true. */
+  readonly useDemand?: boolean;
+}
+
+export function search(
+  operations: readonly Operation[],
+  machine: Machine,
+  budget: Budget,
+  options: SearchOptions = {},
+): SearchResult {
+  return new Search(operations, machine, budget, options.useDemand ?? true).run();
 }
 
 class Search {
   readonly #machine: Machine;
+  readonly #demand: ValueDemand | undefined;
   readonly #budget: Budget;
   /** Indexes of the operations with an answer by return, and of those without one by call. */
   readonly #known: readonly number[];
@@ -102,8 +113,9 @@ class Search {
   readonly #best: Int32Array;
   #deadEnds: { operations: Int32Array; state: number }[] = [];
 
-  constructor(operations: readonly Operation[], machine: Machine, budget: Budget) {
+  constructor(operations: readonly Operation[], machine: Machine, budget: Budget, useDemand: boolean) {
     this.#machine = machine;
+    this.#demand = useDemand ? machine.demand : undefined;
     this.#budget = budget;
     this.#state = machine.initial;
     const indexes = operations.map((_, index) => index);
@@ -274,7 +286,7 @@ class Search {
       const index = this.#known[k] ?? 0;
       const state = this.#machine.step(this.#state, index);
       if (state === -1) continue;
-      if (state !== this.#state && this.#machine.demand?.loses(this.#state, state, index) === true) continue;
+      if (state !== this.#state && this.#demand?.loses(this.#state, state, index) === true) continue;
       this.#place(k, state, position + 1);
       return true;
     }
@@ -288,7 +300,7 @@ class Search {
       const index = this.#open[o] ?? 0;
       const state = this.#machine.step(this.#state, index);
       if (state === -1 || state === this.#state) continue;
-      if (this.#machine.demand?.loses(this.#state, state, index) === true) continue;
+      if (this.#demand?.loses(this.#state, state, index) === true) continue;
       this.#place(this.#known.length + o, state, position + 1);
       return true;
     }
@@ -319,7 +331,7 @@ class Search {
     this.#cursor[depth] = cursor;
     this.#state = state;
     const count = this.#known.length;
-    this.#machine.demand?.placed(this.#indexOf(operation));
+    this.#demand?.placed(this.#indexOf(operation));
     if (operation >= count) {
       const o = operation - count;
       this.#used[o >>> 5] = (this.#used[o >>> 5] ?? 0) | (1 << (o & 31));
@@ -338,7 +350,7 @@ class Search {
     const headBefore = this.#headBefore[depth] ?? 0;
     this.#state = this.#stateBefore[depth] ?? 0;
     const count = this.#known.length;
-    this.#machine.demand?.unplaced(this.#indexOf(operation));
+    this.#demand?.unplaced(this.#indexOf(operation));
     if (operation >= count) {
       const o = operation - count;
       this.#used[o >>> 5] = (this.#used[o >>> 5] ?? 0) & ~(1 << (o & 31));
