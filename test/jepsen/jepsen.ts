@@ -9,6 +9,7 @@ import { allNemeses, chooseNemeses } from './nemeses.ts';
 import { findNetwork, NETWORKS, type NetworkChoice } from './networks/choose.ts';
 import { EXIT_CODES } from './result.ts';
 import { run, type RunOptions } from './run.ts';
+import { chooseScenarios, exitCode, runScenario, scenarios, type ScenarioResult } from './scenarios/index.ts';
 import { Witness } from './witness.ts';
 import { chooseWorkloads } from './workloads.ts';
 
@@ -24,7 +25,8 @@ const USAGE = `npm run jepsen -- [options]
   --seed N            chooses faults, their times and the operations (default: a new one, printed)
   --out DIR           histories, verdict.json and report.html (default: a new directory, printed)
   --stale-reads       clients read stale: with cuts, the run has to end as a violation
-  --list              what nemeses and workloads there are, and which this machine can run
+  --scenario LIST     plays named stories instead (names, numbers, or all): docs/scenarios.md
+  --list              what nemeses, workloads and scenarios there are, and which this machine can run
   --help
 
 Exit code 0: ok. 2: a promise was broken. 1: nothing was shown (too little happened), or the lab failed.
@@ -51,6 +53,7 @@ function parse(args: readonly string[]) {
         seed: { type: 'string' },
         out: { type: 'string' },
         'stale-reads': { type: 'boolean', default: false },
+        scenario: { type: 'string' },
         list: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -88,6 +91,33 @@ async function showList(network: NetworkChoice): Promise<void> {
   for (const { name, about } of chooseWorkloads(new KvClient(new Witness()), ['all'])) {
     say(`  ${name.padEnd(18)} ${about}`);
   }
+  say('\nscenarios:');
+  for (const { number: ordinal, name, about } of scenarios) say(`  ${name.padEnd(18)} ${ordinal}: ${about}`);
+}
+
+async function playScenarios(list: string, seed: number, network: NetworkChoice, out?: string): Promise<number> {
+  const chosen = words(list).flatMap((word) => {
+    try {
+      return chooseScenarios(word);
+    } catch (error) {
+      throw new UsageError((error as Error).message);
+    }
+  });
+  const results: ScenarioResult[] = [];
+  for (const { name } of chosen) {
+    const options = { seed, network, say, ...(out === undefined ? {} : { out: path.join(path.resolve(out), name) }) };
+    results.push(await runScenario(name, options));
+  }
+  say('');
+  for (const { number: ordinal, name, verdict, seconds, reasons } of results) {
+    const [reason = ''] = reasons.map((text) => text.split('\n', 1)[0] ?? '');
+    say(
+      `${String(ordinal).padStart(2)}  ${name.padEnd(16)} ${verdict.padEnd(9)} ${seconds.toFixed(0)} s  ${reason}`.trimEnd(),
+    );
+  }
+  const code = exitCode(results);
+  if (code !== 0) say(`once more: npm run jepsen -- --scenario ${list} --network ${network} --seed ${seed}`);
+  return code;
 }
 
 async function main(): Promise<number> {
@@ -107,6 +137,7 @@ async function main(): Promise<number> {
     given.seed === undefined
       ? Math.trunc(Math.random() * 2 ** 31) + 1
       : number('seed', given.seed, 1, Number.MAX_SAFE_INTEGER);
+  if (given.scenario !== undefined) return playScenarios(given.scenario, seed, network, given.out);
   const { kind, abilities } = await findNetwork(network);
   const options: Omit<RunOptions, 'out' | 'command' | 'say' | 'signal'> = {
     nodes,
