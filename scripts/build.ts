@@ -16,7 +16,13 @@ for (const file of globSync('**/*.d.ts', { cwd: dist }).map((name) => join(dist,
 }
 // Nobody imports the commands.
 for (const file of globSync('cmd/**/*.d.ts', { cwd: dist })) rmSync(join(dist, file));
-for (const file of ['src/index.js', 'src/index.d.ts', 'src/testing/index.js', 'src/testing/index.d.ts', 'cmd/kvorum.js']) {
+for (const file of [
+  'src/index.js',
+  'src/index.d.ts',
+  'src/testing/index.js',
+  'src/testing/index.d.ts',
+  'cmd/kvorum.js',
+]) {
   if (!existsSync(join(dist, file))) throw new Error(`the build made no dist/${file}`);
 }
 chmodSync(join(dist, 'cmd/kvorum.js'), 0o755);

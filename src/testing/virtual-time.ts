@@ -89,8 +89,13 @@ export class VirtualProcess implements Environment {
   readonly #rate: number;
   #wallMs: number;
   #stopped = false;
-  /** What happened to it while it was paused, in order; null while it runs. */
+  /** What happened to it while it was paused, in order; null when nothing waits. */
   #held: (() => void)[] | null = null;
+  /** It goes on, and takes in what it held. */
+  #resuming = false;
+  /** Ends of the turn under way while it does so, and the chance that this turn ends before the next thing is taken in. */
+  #ends: (() => void)[] = [];
+  #endChance = 0;
 
   constructor(time: VirtualTime, random: () => number, { rate = 1, epochMs = EPOCH_MS }: ProcessClock) {
     this.#time = time;
@@ -104,7 +109,7 @@ export class VirtualProcess implements Environment {
   }
 
   get paused(): boolean {
-    return this.#held !== null;
+    return this.#held !== null && !this.#resuming;
   }
 
   now(): number {
@@ -165,23 +170,49 @@ export class VirtualProcess implements Environment {
   }
 
   endOfTurn(task: () => void): void {
-    this.schedule(0, task);
+    this.#time.schedule(0, () => {
+      if (this.#resuming) this.#ends.push(task);
+      else this.enter(task);
+    });
   }
 
   pause(): void {
-    this.#held ??= [];
+    this.#resuming = false;
+    this.#held = [...this.#ends, ...(this.#held ?? [])];
+    this.#ends = [];
   }
 
+  /**
+   * It goes on, now: takes in what it held, in the order in which that came, and what arrives meanwhile behind it. How much of it one turn of its
+   * event loop takes in is chance: a read that waited may be asked for before the news behind it is heard, or after.
+   */
   resume(): void {
-    const held = this.#held ?? [];
-    this.#held = null;
-    // What one of them asks for now is an event of its own; none of them can stop before its end but by the process's end.
-    for (const task of held) this.enter(task);
+    if (this.#held === null || this.#resuming) return;
+    this.#resuming = true;
+    this.#endChance = Math.max(0, 1.5 * this.random() - 0.5);
+    this.#time.schedule(0, () => this.#takeHeld());
+  }
+
+  #takeHeld(): void {
+    const held = this.#held;
+    if (held === null || !this.#resuming) return;
+    const ends = this.#ends.length > 0 && (held.length === 0 || this.random() < this.#endChance);
+    const next = (ends ? this.#ends : held).shift();
+    if (next === undefined) {
+      this.#held = null;
+      this.#resuming = false;
+      return;
+    }
+    next();
+    // An event of its own, so that what this one resolves comes before it.
+    this.#time.schedule(0, () => this.#takeHeld());
   }
 
   /** The process is gone: nothing of it runs any more. */
   stop(): void {
     this.#stopped = true;
     this.#held = null;
+    this.#ends = [];
+    this.#resuming = false;
   }
 }

@@ -83,8 +83,14 @@ function writePrograms(project: string): void {
     await cluster.run(cluster.node('n1').call((one) => one.put('greeting', 'hello')));
     cluster.close();
     console.log(process.version, 'revision', revision);`;
-  writeFileSync(join(project, 'esm.mjs'), `import { startNode } from 'kvorum';\nimport { simCluster } from 'kvorum/testing';\n${body}\n`);
-  writeFileSync(join(project, 'cjs.cjs'), `const { startNode } = require('kvorum');\nconst { simCluster } = require('kvorum/testing');\n(async () => {${body}\n})();\n`);
+  writeFileSync(
+    join(project, 'esm.mjs'),
+    `import { startNode } from 'kvorum';\nimport { simCluster } from 'kvorum/testing';\n${body}\n`,
+  );
+  writeFileSync(
+    join(project, 'cjs.cjs'),
+    `const { startNode } = require('kvorum');\nconst { simCluster } = require('kvorum/testing');\n(async () => {${body}\n})();\n`,
+  );
   writeFileSync(
     join(project, 'consumer.mts'),
     `import { startNode, type KvorumNode } from 'kvorum';

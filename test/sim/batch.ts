@@ -16,6 +16,10 @@ export interface Totals {
   elections: number;
   snapshots: number;
   faults: Record<string, number>;
+  /** How often what is rare was reached. */
+  sightings: Record<string, number>;
+  /** Virtual milliseconds of calm that the slowest seed needed. */
+  calmMs: number;
 }
 
 export function noTotals(): Totals {
@@ -29,6 +33,8 @@ export function noTotals(): Totals {
     elections: 0,
     snapshots: 0,
     faults: {},
+    sightings: {},
+    calmMs: 0,
   };
 }
 
@@ -42,6 +48,8 @@ export function addTotals(sum: Totals, more: Totals): void {
   sum.elections += more.elections;
   sum.snapshots += more.snapshots;
   for (const [kind, count] of Object.entries(more.faults)) sum.faults[kind] = (sum.faults[kind] ?? 0) + count;
+  for (const [what, count] of Object.entries(more.sightings)) sum.sightings[what] = (sum.sightings[what] ?? 0) + count;
+  sum.calmMs = Math.max(sum.calmMs, more.calmMs);
 }
 
 export interface Failure {
@@ -68,7 +76,7 @@ export function runCluster(seed: number): Promise<SimulationReport> {
 }
 
 function ofCluster(report: SimulationReport): Totals {
-  const { virtualMs, operations, elections, snapshots, faults } = report;
+  const { virtualMs, operations, elections, snapshots, faults, sightings, calmMs } = report;
   return {
     ...noTotals(),
     seeds: 1,
@@ -77,6 +85,8 @@ function ofCluster(report: SimulationReport): Totals {
     elections,
     snapshots,
     faults: Object.fromEntries(faults),
+    sightings: Object.fromEntries(sightings),
+    calmMs,
   };
 }
 

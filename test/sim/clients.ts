@@ -3,14 +3,14 @@
  * under a new name after one whose outcome is unknown. Every value is written once.
  */
 import { KvorumError } from '../../src/errors.ts';
-import type { Condition } from '../../src/kv/types.ts';
+import type { Condition, KvEntry } from '../../src/kv/types.ts';
 import type { KvorumNode } from '../../src/node/types.ts';
 import type { Random } from '../../src/testing/random.ts';
 import type { SimCluster } from '../../src/testing/sim-cluster.ts';
 import type { SimNode } from '../../src/testing/sim-node.ts';
-import { History, type Open } from './history.ts';
-import type { Compared } from './judge.ts';
+import { History, nameOf, type Open, type View } from './history.ts';
 import type { Plan } from './plan.ts';
+import type { Sightings } from './sightings.ts';
 
 export interface ClientCounts {
   ok: number;
@@ -20,6 +20,8 @@ export interface ClientCounts {
 
 /** A client waits this much longer for a node than the node was asked to take. */
 const PATIENCE_MS = 1000;
+
+const BALLAST_WRITES = 40;
 
 /** Reads that a client asks for again when all is calm, each with 4 s. */
 const LAST_TRIES = 5;
@@ -31,20 +33,40 @@ export class Clients {
   readonly counts: ClientCounts = { ok: 0, failed: 0, unknown: 0 };
   readonly #cluster: SimCluster;
   readonly #plan: Plan;
+  readonly #sightings: Sightings;
   readonly #log: (line: string) => void;
   #stopped = false;
   #values = 0;
 
-  constructor(cluster: SimCluster, plan: Plan, log: (line: string) => void) {
+  constructor(cluster: SimCluster, plan: Plan, sightings: Sightings, log: (line: string) => void) {
     this.#cluster = cluster;
     this.#plan = plan;
+    this.#sightings = sightings;
     this.#log = log;
   }
 
   /** Resolves when all have their last answer. */
   async run(random: Random): Promise<void> {
     const own = Array.from({ length: 8 }, () => random.fork());
-    await Promise.all(own.slice(0, this.#plan.clients).map((dice, i) => this.#client(`c${i + 1}`, dice)));
+    const ballast = random.fork();
+    const clients = own.slice(0, this.#plan.clients).map((dice, i) => this.#client(`c${i + 1}`, dice));
+    if (this.#plan.ballastBytes > 0) clients.push(this.#ballast(ballast));
+    await Promise.all(clients);
+  }
+
+  /** Writes what makes the state large: a few keys, again and again. */
+  async #ballast(dice: Random): Promise<void> {
+    const { ballastBytes, operations, stormMs } = this.#plan;
+    for (let i = 0; i < Math.min(operations, BALLAST_WRITES) && !this.#stopped; i++) {
+      const value = `v${++this.#values} ${'x'.repeat(ballastBytes)}`;
+      const node = dice.pick(this.#cluster.nodes);
+      const timeoutMs = 4000;
+      await this.#try(`ballast.${i}`, node, timeoutMs, 'put', `b${i % 4}`, value, async (running, open) => {
+        const { revision } = await running.put(`b${i % 4}`, value, { timeoutMs });
+        open.ok({ revision });
+      });
+      await this.#sleep((dice.float() * 2 * stormMs) / BALLAST_WRITES);
+    }
   }
 
   stop(): void {
@@ -88,9 +110,7 @@ export class Clients {
     }
     if (choice < 0.55 && known !== undefined) {
       const { modRevision, value: expected } = known;
-      const was = expected === null ? null : nameOf(expected);
-      const compared: Compared = { expected: was, revision: modRevision, value: nameOf(value) };
-      return this.#try(client, node, timeoutMs, 'cas', key, compared, async (running, open) => {
+      return this.#try(client, node, timeoutMs, 'cas', key, [expected, value], async (running, open) => {
         try {
           const condition: Condition =
             modRevision === 0 ? { type: 'absent' } : { type: 'modRevision', revision: modRevision };
@@ -111,9 +131,64 @@ export class Clients {
         open.ok({ revision, deleted: deleted > 0 });
       });
     }
-    return this.#try(client, node, timeoutMs, 'get', key, null, (running, open) =>
-      this.#read(running, open, key, timeoutMs, seen),
-    );
+    if (choice < 0.87) {
+      return this.#try(client, node, timeoutMs, 'get', key, null, (running, open) =>
+        this.#read(running, open, key, timeoutMs, seen),
+      );
+    }
+    if (choice < 0.94) return this.#list(client, node, timeoutMs, dice.pick([1, 100]));
+    const revision = dice.chance(0.5) || known === undefined || known.modRevision === 0 ? null : known.modRevision;
+    return this.#look(client, node, key, timeoutMs, revision);
+  }
+
+  /** All keys, as they were at one revision: a read of each. */
+  async #list(client: string, node: SimNode, timeoutMs: number, limit: number): Promise<keyof ClientCounts> {
+    const opened = new Map<string, Open>();
+    for (let k = 1; k <= this.#plan.keys; k++) {
+      opened.set(`k${k}`, this.history.call(`${client}/k${k}`, 'get', `k${k}`, null));
+    }
+    const all: Open = {
+      ok: (output) => {
+        const { found, revision } = output as { found: ReadonlyMap<string, KvEntry>; revision: number };
+        for (const [key, open] of opened) open.ok(viewOf(found.get(key) ?? null, revision));
+      },
+      fail: () => {
+        for (const open of opened.values()) open.fail();
+      },
+    };
+    return this.#answer(`${client} list on ${node.name}`, node, timeoutMs, all, async (running, open) => {
+      const found = new Map<string, KvEntry>();
+      const first = await running.list({ prefix: 'k', limit, timeoutMs });
+      for (let page = first; ;) {
+        for (const entry of page.entries as readonly KvEntry[]) found.set(entry.key, entry);
+        if (page.revision !== first.revision) throw new Error(`pages of ${first.revision} and ${page.revision}`);
+        if (page.nextCursor === null) break;
+        page = await running.list({ cursor: page.nextCursor, limit, timeoutMs });
+      }
+      open.ok({ found, revision: first.revision });
+    });
+  }
+
+  /** What this node happens to have, however old; or what was at a revision that this client knows. */
+  async #look(
+    client: string,
+    node: SimNode,
+    key: string,
+    timeoutMs: number,
+    revision: number | null,
+  ): Promise<keyof ClientCounts> {
+    const none: Open = { ok: () => {}, fail: () => {} };
+    return this.#answer(`${client} look at ${key} on ${node.name}`, node, timeoutMs, none, async (running) => {
+      try {
+        const options = revision === null ? { consistency: 'stale' as const } : { revision };
+        const answer = await running.get(key, { timeoutMs, ...options });
+        this.history.views.push({ key, ...viewOf(answer.entry, revision ?? answer.revision) });
+      } catch (error) {
+        // It has been there, so whoever confirms a read has it.
+        if (KvorumError.is(error, 'ERR_FUTURE_REVISION')) throw new Error(error.message, { cause: error });
+        throw error;
+      }
+    });
   }
 
   async #read(
@@ -124,9 +199,9 @@ export class Clients {
     seen: Map<string, { value: string | null; modRevision: number }>,
   ): Promise<void> {
     const { entry, revision } = await running.get(key, { timeoutMs });
-    const value = entry === null ? null : nameOf(decoder.decode(entry.value));
-    seen.set(key, { value, modRevision: entry?.modRevision ?? 0 });
-    open.ok({ value, modRevision: entry?.modRevision ?? 0, revision });
+    const view = viewOf(entry, revision);
+    seen.set(key, view);
+    open.ok(view);
   }
 
   /** One read of every key on every node that runs, when all is calm. */
@@ -158,7 +233,21 @@ export class Clients {
   ): Promise<keyof ClientCounts> {
     const open = this.history.call(client, op, key, shortened(input));
     const what = `${client} ${op} ${key} on ${node.name}`;
-    this.#log(`${what} ${JSON.stringify(shortened(input))}`);
+    const outcome = await this.#answer(what, node, timeoutMs, open, action, JSON.stringify(shortened(input)));
+    if (outcome === 'ok' && op !== 'get') this.#sightings.moment('acknowledged', node);
+    return outcome;
+  }
+
+  async #answer(
+    what: string,
+    node: SimNode,
+    timeoutMs: number,
+    open: Open,
+    action: (running: KvorumNode, open: Open) => Promise<void>,
+    input = '',
+  ): Promise<keyof ClientCounts> {
+    this.#log(`${what} ${input}`);
+    const { elections } = this.#sightings;
     // What comes after the client has gone does not count any more.
     let gone = false;
     const guarded: Open = {
@@ -184,6 +273,7 @@ export class Clients {
     const outcome = await Promise.race([answered, impatient]);
     gone = true;
     this.#log(`${what}: ${outcome}`);
+    if (this.#sightings.elections - elections >= 2) this.#sightings.saw(`${outcome} across two elections`);
     return outcome;
   }
 
@@ -198,11 +288,13 @@ export class Clients {
   }
 }
 
-/** Values differ in their first word; the rest only weighs. */
-function nameOf(value: string): string {
-  return value.split(' ', 1)[0] ?? '';
+function viewOf(entry: KvEntry | null, revision: number): Omit<View, 'key'> {
+  if (entry === null) return { value: null, modRevision: 0, revision };
+  return { value: nameOf(decoder.decode(entry.value)), modRevision: entry.modRevision, revision };
 }
 
 function shortened(input: unknown): unknown {
-  return typeof input === 'string' ? nameOf(input) : input;
+  if (typeof input === 'string') return nameOf(input);
+  if (Array.isArray(input)) return input.map(shortened);
+  return input;
 }

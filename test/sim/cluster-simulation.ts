@@ -11,8 +11,9 @@ import { Random } from '../../src/testing/random.ts';
 import { Clients, type ClientCounts } from './clients.ts';
 import { Faults } from './faults.ts';
 import { judge } from './judge.ts';
+import { Oracle } from './oracle.ts';
 import { Observer } from './observer.ts';
-import type { FaultKind, Plan } from './plan.ts';
+import type { Plan } from './plan.ts';
 import { Trace, type TraceWriter } from './trace.ts';
 
 /** Virtual milliseconds of calm within which all must be whole: elections, back-offs of dials, a transfer of a snapshot that stalled. */
@@ -28,9 +29,11 @@ export interface SimulationReport {
   readonly virtualMs: number;
   readonly events: number;
   readonly operations: ClientCounts;
-  readonly faults: ReadonlyMap<FaultKind, number>;
+  readonly faults: ReadonlyMap<string, number>;
   readonly elections: number;
   readonly snapshots: number;
+  /** How often what is rare was reached. */
+  readonly sightings: ReadonlyMap<string, number>;
   /** Virtual milliseconds of calm until all was whole. */
   readonly calmMs: number;
 }
@@ -90,10 +93,11 @@ export class ClusterSimulation {
         if (node.failure !== null) this.#guard(() => this.#faults.stoppedItself(node, restarts));
       },
     });
+    this.#observer.sightings.maxOverlayBytes = plan.limits.maxOverlayBytes;
     this.#trace = new Trace(this.#cluster, this.#observer, write);
     const log = (line: string): void => this.#trace.line(line);
     this.#faults = new Faults(this.#cluster, this.#observer, plan, log);
-    this.#clients = new Clients(this.#cluster, plan, log);
+    this.#clients = new Clients(this.#cluster, plan, this.#observer.sightings, log);
     this.#observer.onViolation = (error) => {
       this.#violation ??= error;
     };
@@ -112,6 +116,7 @@ export class ClusterSimulation {
         faults: this.#faults.counts,
         elections: this.#elections,
         snapshots: this.#snapshots,
+        sightings: this.#observer.sightings.counts,
         calmMs,
       };
     } catch (error) {
@@ -122,8 +127,12 @@ export class ClusterSimulation {
   async #run(): Promise<number> {
     const { stormMs } = this.#plan;
     this.#trace.line(`plan ${JSON.stringify({ ...this.#plan, faults: this.#plan.faults.length })}`);
-    for (const node of this.#cluster.nodes) void node.start();
-    await this.#until(() => this.#cluster.nodes.every((node) => node.state === 'running'), 'the cluster comes up');
+    if (this.#plan.early) {
+      for (const node of this.#cluster.nodes) this.#faults.startLater(node, this.#random.float() * 300);
+    } else {
+      for (const node of this.#cluster.nodes) void node.start();
+      await this.#until(() => this.#cluster.nodes.every((node) => node.state === 'running'), 'the cluster comes up');
+    }
     this.#faults.schedule();
     const clients = this.#clients.run(this.#random.fork());
     // A failure of a client is thrown where it is awaited.
@@ -153,9 +162,20 @@ export class ClusterSimulation {
     const calmMs = this.#cluster.now - start;
     this.#observer.checkConverged();
     this.#rethrow();
-    judge(this.#clients.history.operations);
+    this.#judge();
     await this.#compareReplicas();
     return calmMs;
+  }
+
+  #judge(): void {
+    const { history } = this.#clients;
+    judge(history.operations);
+    const oracle = new Oracle(this.#observer.committed);
+    for (const operation of history.operations) {
+      const fate = oracle.check(operation);
+      if (fate !== null) this.#observer.sightings.saw(fate);
+    }
+    for (const view of history.views) oracle.checkView(view);
   }
 
   /** Everybody that can run has applied all that the leader has. */

@@ -8,7 +8,17 @@ export interface Open {
   fail(): void;
 }
 
+/** A key as it was at a revision of the store, which need not have been the newest. */
+export interface View {
+  readonly key: string;
+  /** null: it was not there. */
+  readonly value: string | null;
+  readonly modRevision: number;
+  readonly revision: number;
+}
+
 export class History {
+  readonly views: View[] = [];
   readonly #operations: (Operation & { output: unknown; return: number | null; fail?: boolean })[] = [];
   /** Counts calls and returns: an order that all clients share, finer than time. */
   #at = 0;
@@ -39,4 +49,9 @@ export class History {
       },
     };
   }
+}
+
+/** Values differ in their first word; the rest only weighs. */
+export function nameOf(value: string): string {
+  return value.split(' ', 1)[0] ?? '';
 }

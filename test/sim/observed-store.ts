@@ -3,8 +3,10 @@
  * made of what was staged and of the commits that were called back. The invariants hold promises against it; a restart holds the real store against it.
  */
 import type { Entry, GroupId, HardState, IndexedConfiguration, LogReader } from '../../src/raft/types.ts';
-import type { GroupStore, LogStore, Store } from '../../src/storage/types.ts';
+import type { GroupStore, LogStore, SnapshotReceiver, StateStore, Store } from '../../src/storage/types.ts';
+import type { SimNode } from '../../src/testing/sim-node.ts';
 import { DiskImage } from './disk.ts';
+import type { Sightings } from './sightings.ts';
 
 type LogOperation = (image: DiskImage) => void;
 
@@ -30,6 +32,12 @@ export class LogShadow {
     this.#staging = [];
   }
 
+  /** A process goes on from what it found: what was left by those before it is decided. */
+  startFrom(found: DiskImage): void {
+    this.durable = found;
+    this.#left = [];
+  }
+
   stage(operation: LogOperation): void {
     this.#staging.push(operation);
   }
@@ -48,11 +56,15 @@ export class LogShadow {
     for (const { operations } of this.#open.splice(0, count)) for (const run of operations) run(this.durable);
   }
 
-  /** What a restart found must be what was durable, and a beginning of what was on its way. Throws when it is not. */
-  foundAgain(found: LogReader, hardState: HardState): void {
+  /**
+   * What a restart found must be what was durable, and a beginning of what was on its way. Throws when it is not; says how many operations of
+   * that were kept and lost.
+   */
+  foundAgain(found: LogReader, hardState: HardState): { readonly kept: number; readonly lost: number } {
     const image = this.durable;
     const seen = [describe(image)];
-    for (let at = 0; !same(image, found, hardState); at++) {
+    let at = 0;
+    for (; !same(image, found, hardState); at++) {
       const run = this.#left[at];
       if (run === undefined) {
         const what = describe({ hardState, firstIndex: () => found.firstIndex(), lastIndex: () => found.lastIndex() });
@@ -61,7 +73,7 @@ export class LogShadow {
       run(image);
       seen.push(describe(image));
     }
-    this.#left = [];
+    return { kept: at, lost: this.#left.length - at };
   }
 }
 
@@ -97,21 +109,31 @@ function describe(image: { readonly hardState: HardState; firstIndex(): number; 
 }
 
 /** The store with a shadow beside the log of its group. */
-export function observeStore(store: Store, shadow: LogShadow): Store {
+export function observeStore(store: Store, shadow: LogShadow, sightings: Sightings, simNode: SimNode): Store {
   shadow.reopened();
   const groups = new Map<GroupId, GroupStore>();
   const group = (id: GroupId): GroupStore => {
     const known = groups.get(id);
     if (known !== undefined) return known;
     const { log, state } = store.group(id);
-    const observed = { log: observeLog(log, shadow), state };
+    const observed = {
+      log: observeLog(log, shadow, sightings, simNode),
+      state: observeState(state, sightings, simNode),
+    };
     groups.set(id, observed);
     return observed;
   };
   return {
     group,
     groups: () => store.groups(),
-    node: store.node,
+    node: {
+      get: (name) => store.node.get(name),
+      set: (name, value) => {
+        store.node.set(name, value);
+        if (name === 'cluster/proposal') sightings.moment('binding', simNode);
+        if (name === 'cluster/map') sightings.moment('adopting', simNode);
+      },
+    },
     get poisoned() {
       return store.poisoned;
     },
@@ -130,7 +152,69 @@ export function observeStore(store: Store, shadow: LogShadow): Store {
   };
 }
 
-function observeLog(log: LogStore, shadow: LogShadow): LogStore {
+function observeState(state: StateStore, sightings: Sightings, simNode: SimNode): StateStore {
+  const { maxOverlayBytes } = sightings;
+  return {
+    get: (key) => state.get(key),
+    put: (key, value) => state.put(key, value),
+    delete: (key) => state.delete(key),
+    get flushed() {
+      return state.flushed;
+    },
+    get overlayBytes() {
+      return state.overlayBytes;
+    },
+    seal(position) {
+      state.seal(position);
+      if (state.overlayBytes > maxOverlayBytes) sightings.saw('overlay full');
+      if (state.overlayBytes > 2 * maxOverlayBytes) sightings.saw('overlay twice full');
+    },
+    stageFlush(maxBytes) {
+      const bytes = state.stageFlush(maxBytes);
+      if (bytes > 0) sightings.moment('flushing', simNode);
+      return bytes;
+    },
+    scan: (visit, from, to) => state.scan(visit, from, to),
+    openSnapshot() {
+      sightings.moment('snapshot-opened', simNode);
+      return state.openSnapshot();
+    },
+    async receiveSnapshot(id) {
+      sightings.receiving(simNode, 'begun');
+      sightings.moment('snapshot-begun', simNode);
+      const receiver = await state.receiveSnapshot(id);
+      if (receiver.after !== null) sightings.saw('a snapshot is resumed');
+      return observeReceiver(receiver, sightings, simNode);
+    },
+  };
+}
+
+function observeReceiver(receiver: SnapshotReceiver, sightings: Sightings, simNode: SimNode): SnapshotReceiver {
+  return {
+    id: receiver.id,
+    get after() {
+      return receiver.after;
+    },
+    async write(records) {
+      if (receiver.after !== null) sightings.saw('a later chunk of a snapshot');
+      await receiver.write(records);
+      sightings.receiving(simNode, 'between chunks');
+      sightings.moment('snapshot-chunk', simNode);
+    },
+    stageInstall(meta) {
+      receiver.stageInstall(meta);
+      sightings.receiving(simNode, 'switching');
+      sightings.moment('snapshot-switching', simNode);
+    },
+    discard() {
+      receiver.discard();
+      sightings.saw('a snapshot is given up');
+      sightings.receiving(simNode, null);
+    },
+  };
+}
+
+function observeLog(log: LogStore, shadow: LogShadow, sightings: Sightings, simNode: SimNode): LogStore {
   return {
     get hardState() {
       return log.hardState;
@@ -163,6 +247,7 @@ function observeLog(log: LogStore, shadow: LogShadow): LogStore {
     },
     compact(index) {
       log.compact(index);
+      sightings.moment('compacting', simNode);
       shadow.stage((image) => image.compact(index));
     },
     reset(index, term) {

@@ -19,10 +19,14 @@ import type {
 import type { SimNode } from '../../src/testing/sim-node.ts';
 import { allInvariants } from '../invariants/index.ts';
 import type { Invariant, NodeView, World, WorldEvent } from '../invariants/world.ts';
+import { decodeAnswers, FRAME } from '../../src/node/forwarding.ts';
+import type { Channel, Transport } from '../../src/transport/types.ts';
 import { applyEntry, DiskImage, EMPTY_STATE, type AppliedState } from './disk.ts';
 import { imageOf, LogShadow, observeStore } from './observed-store.ts';
+import { Sightings } from './sightings.ts';
 
 export class Observer implements World {
+  readonly sightings = new Sightings();
   readonly committed: (Entry | undefined)[] = [];
   highestCommit = 0;
   /** Told of everything, before the invariants look. */
@@ -68,7 +72,31 @@ export class Observer implements World {
     shadows.set(simNode, shadow);
     return {
       ...platform,
-      openStore: async (options) => observeStore(await platform.openStore(options), shadow),
+      openStore: async (options) => {
+        const store = await platform.openStore(options);
+        this.sightings.opened(simNode);
+        return observeStore(store, shadow, this.sightings, simNode);
+      },
+      createTransport: async (options) =>
+        this.#observeTransport(
+          await platform.createTransport({
+            ...options,
+            handlers: {
+              ...options.handlers,
+              frame: (from, channel, frame) => {
+                if (
+                  channel === 'client' &&
+                  frame[0] === FRAME.proposeResult &&
+                  decodeAnswers(frame).answers.some(({ retry }) => retry)
+                ) {
+                  this.sightings.saw('forwarded in vain');
+                }
+                options.handlers.frame(from, channel, frame);
+              },
+            },
+          }),
+          simNode,
+        ),
       createCore: (options, log, initial) => {
         this.#names.set(options.id, simNode.name);
         const node = this.node(options.id);
@@ -78,8 +106,22 @@ export class Observer implements World {
   };
   readonly #shadows = new Map<SimNode, LogShadow>();
 
+  #observeTransport(transport: Transport, simNode: SimNode): Transport {
+    const send = transport.send.bind(transport);
+    return Object.assign(transport, {
+      send: (to: NodeId, channel: Channel, parts: readonly Uint8Array[]): boolean => {
+        const sent = send(to, channel, parts);
+        if (channel === 'client' && parts[0]?.[0] === FRAME.propose) {
+          this.sightings.moment('forwarded', simNode, this.node(to).simNode);
+        }
+        return sent;
+      },
+    });
+  }
+
   /** For `SimClusterOptions.ended`. */
   readonly ended = (simNode: SimNode): void => {
+    this.sightings.ended(simNode);
     for (const node of this.#nodes.values()) if (node.simNode === simNode) node.end();
   };
 
@@ -107,6 +149,7 @@ export class Observer implements World {
 
   observe(event: WorldEvent): void {
     if (event.type === 'applied') this.committed[event.entry.index] ??= event.entry;
+    this.sightings.event(event, this);
     this.onEvent(event);
     try {
       for (const observe of this.#observing) observe(event, this);
@@ -145,6 +188,8 @@ export class ObservedNode implements NodeView {
   #toApply: Entry[] = [];
   #installing: SnapshotMeta | null = null;
   readonly #afterPersist = new Map<number, readonly Message[]>();
+  /** As of the Ready before. */
+  lastVote: NodeId | null = null;
 
   constructor(observer: Observer, id: NodeId) {
     this.#observer = observer;
@@ -186,14 +231,16 @@ export class ObservedNode implements NodeView {
     this.starts++;
     if (again) {
       try {
-        shadow.foundAgain(reader, hardState);
+        const { kept, lost } = shadow.foundAgain(reader, hardState);
+        if (kept > 0) this.#observer.sightings.saw('a restart finds what was not synced');
+        if (lost > 0) this.#observer.sightings.saw('a restart has lost what was not synced');
       } catch (error) {
         this.#observer.onViolation(new Error(`${simNode.name}: ${(error as Error).message}`));
       }
     }
     this.log = imageOf(reader, hardState, configurations);
     // What was found when it opened is on the platter.
-    shadow.durable = imageOf(reader, hardState, configurations);
+    shadow.startFrom(imageOf(reader, hardState, configurations));
     this.applied = this.#observer.stateAt(appliedIndex, reader.term(appliedIndex) ?? 0);
     shadow.durable.applied = this.applied;
     this.#toApply = [];
@@ -256,7 +303,7 @@ export class ObservedNode implements NodeView {
     if (result.status === 'accepted') {
       const { firstIndex, term } = result;
       this.#observer.observe({ type: 'accepted', node: this, firstIndex, count: data.length, term });
-    }
+    } else if (result.status === 'refused') this.#observer.sightings.saw(`proposal refused: ${result.reason}`);
     return result;
   }
 
@@ -269,7 +316,9 @@ export class ObservedNode implements NodeView {
       this.#toApply = this.#toApply.filter((entry) => entry.index > index);
       this.log.reset(ready.snapshot);
     }
+    this.#truncation(ready);
     this.log.append(ready.entries);
+    this.lastVote = this.log.hardState.vote;
     if (ready.hardState !== null) this.log.hardState = ready.hardState;
     if (ready.configurations !== null) this.log.configurations = ready.configurations;
     for (const entry of ready.committed) this.#toApply.push(entry);
@@ -281,6 +330,13 @@ export class ObservedNode implements NodeView {
       else this.#observer.observe({ type: 'readReleased', node: this, token, index });
     }
     return ready;
+  }
+
+  #truncation({ entries: [first] }: Ready): void {
+    if (first === undefined || first.index > this.log.lastIndex() || this.simNode === null) return;
+    const { sightings } = this.#observer;
+    if (first.index <= this.durable.lastIndex()) sightings.saw('entries on disk are cut off');
+    sightings.moment('truncating', this.simNode);
   }
 
   #persisted(core: RaftCore, seq: number): void {

@@ -4,6 +4,7 @@
  * Every fault has dice of its own: taking one out leaves the others as they are, and so a failing plan can be shrunk.
  */
 import { Random } from '../../src/testing/random.ts';
+import { MOMENTS, type Moment } from './sightings.ts';
 
 export const FAULT_KINDS = [
   'crash',
@@ -11,6 +12,7 @@ export const FAULT_KINDS = [
   'power-out',
   'close',
   'pause',
+  'starve',
   'wipe',
   'disk-stall',
   'disk-slow',
@@ -24,6 +26,7 @@ export const FAULT_KINDS = [
   'pair',
   'one-way',
   'flap',
+  'reset',
   'loss',
   'delay',
   'clock-jump',
@@ -32,12 +35,35 @@ export const FAULT_KINDS = [
 
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
+/** What may happen to a node at a moment; the first ones more often. */
+const AT_MOMENTS: readonly FaultKind[] = [
+  ...(['crash', 'crash', 'crash', 'isolate', 'isolate', 'pause', 'pause'] as const),
+  ...(['kill', 'power-out', 'one-way', 'reset', 'halves', 'starve', 'close', 'transfer'] as const),
+  ...(['disk-stall', 'disk-slow', 'disk-eio', 'disk-full'] as const),
+];
+
+/** Where a cluster that comes up is hit. */
+const AT_BIRTH: readonly Moment[] = ['opening', 'binding', 'adopting', 'candidate'];
+/** What makes followers need snapshots, and where those are hit. */
+const LAG_MAKERS: readonly FaultKind[] = ['crash', 'isolate', 'pair'];
+const AT_SNAPSHOT = MOMENTS.filter((moment) => moment.startsWith('snapshot'));
+
+/** What some seeds look at more closely, for it is rare by itself. */
+interface Themes {
+  readonly early: boolean;
+  readonly lagging: boolean;
+  /** Leaders that sleep, and wake up deposed. */
+  readonly sleepy: boolean;
+}
+
 export interface PlannedFault {
   /** Names it when a plan is shrunk: the place in the whole plan. */
   readonly number: number;
   readonly kind: FaultKind;
-  /** Virtual milliseconds after the cluster came up. */
+  /** Virtual milliseconds after the storm began. */
   readonly atMs: number;
+  /** From `atMs` on it waits for this to happen, and strikes there; null: it strikes at `atMs`. */
+  readonly moment: Moment | null;
   /** Seed of what it still has to choose. */
   readonly dice: number;
 }
@@ -68,6 +94,10 @@ export interface Plan {
   /** Operations of one client, at most. */
   readonly operations: number;
   readonly largeValues: boolean;
+  /** Values of this size are written beside the clients', so that a snapshot has many chunks; 0: none. */
+  readonly ballastBytes: number;
+  /** The storm begins with the first start of the first node, before there is a cluster; otherwise when all have joined. */
+  readonly early: boolean;
   readonly faults: readonly PlannedFault[];
 }
 
@@ -89,6 +119,9 @@ export function drawPlan(seed: number): Plan {
   const nodes = shape.pick([1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 7]);
   const stormMs = shape.pick([5000, 10_000, 20_000, 40_000]);
   const tickMs = shape.pick([10, 10, 20, 50]);
+  const early = shape.chance(0.3);
+  const lagging = shape.chance(0.3);
+  const sleepy = shape.chance(0.2);
   const drift = shape.pick([0, 0, 0.01, 0.1]);
   return {
     seed,
@@ -101,7 +134,7 @@ export function drawPlan(seed: number): Plan {
       crashHintMs: shape.pick([0, 50, 50]),
     },
     limits: {
-      logKeepBytes: shape.pick([1024, 3000, 20_000, 64 * 1024 * 1024]),
+      logKeepBytes: lagging ? 1024 : shape.pick([1024, 3000, 20_000, 64 * 1024 * 1024]),
       maxOverlayBytes: shape.pick([2000, 20_000, 32 * 1024 * 1024]),
       maxUncommittedBytes: shape.pick([2000, 64 * 1024 * 1024, 64 * 1024 * 1024]),
       maxPending: shape.pick([2, 16_384, 16_384, 16_384]),
@@ -113,29 +146,46 @@ export function drawPlan(seed: number): Plan {
     },
     disk: { writeMs: shape.pick([0.1, 0.3, 0.3, 2, 10]), jitterMs: shape.pick([0, 0.5, 5]) },
     clockRates: Array.from({ length: nodes }, () => 1 + drift * (2 * shape.float() - 1)),
-    clients: shape.between(1, 6),
+    clients: shape.between(2, 8),
     // A long storm is no busier than a short one: what costs is operations, what finds is faults.
-    thinkMs: (shape.pick([5, 20, 50, 200]) * stormMs) / 5000,
+    thinkMs: (shape.pick(lagging ? [3, 5, 10] : [3, 5, 10, 20, 100]) * stormMs) / 5000,
     keys: shape.between(1, 4),
     operations: Infinity,
-    largeValues: shape.chance(0.2),
-    faults: drawFaults(weather, times, stormMs),
+    largeValues: shape.chance(lagging ? 0.5 : 0.2),
+    ballastBytes: shape.pick(lagging ? [2000, 100_000] : [0, 0, 0, 0, 0, 100_000]),
+    early,
+    faults: drawFaults(weather, times, stormMs, { early, lagging, sleepy }),
   };
 }
 
-function drawFaults(weather: Random, times: Random, stormMs: number): PlannedFault[] {
+function drawFaults(weather: Random, times: Random, stormMs: number, themes: Themes): PlannedFault[] {
   const faults: Omit<PlannedFault, 'number'>[] = [];
   // From calm over a few kinds to all of them; the more kinds, the rarer each, or nothing would ever be acknowledged.
   const share = weather.pick([0, 0.05, 0.1, 0.2, 0.2, 0.4, 0.7]);
   const between = weather.pick([500, 1500, 4000]) * (1 + 10 * share);
+  const keen = weather.pick([0, 0.15, 0.3, 0.6]);
+  const betweenMoments = weather.pick([100, 300, 1000]) * (1 + 10 * keen);
   for (const kind of FAULT_KINDS) {
-    const meanMs = weather.chance(share) ? between * weather.pick([0.5, 1, 3]) : Infinity;
+    const themed = (themes.lagging && LAG_MAKERS.includes(kind)) || (themes.sleepy && kind === 'pause');
+    const wanted = weather.chance(themed ? 0.7 : share);
+    const meanMs = (themed ? 2000 : between) * weather.pick([0.5, 1, 3]);
     const own = times.fork();
-    if (meanMs === Infinity) continue;
+    if (!wanted) continue;
     for (let at = 0; ;) {
       at += -Math.log(1 - own.float()) * meanMs;
       if (at >= stormMs) break;
-      faults.push({ kind, atMs: at, dice: own.uint32() });
+      faults.push({ kind, atMs: at, moment: null, dice: own.uint32() });
+    }
+  }
+  for (const moment of MOMENTS) {
+    const themed = (themes.early && AT_BIRTH.includes(moment)) || (themes.lagging && AT_SNAPSHOT.includes(moment));
+    const wanted = weather.chance(themed ? 0.5 : keen);
+    const meanMs = betweenMoments * weather.pick([0.5, 1, 3]);
+    const own = times.fork();
+    if (!wanted) continue;
+    // The first waits from the beginning on, for what happens only once.
+    for (let at = 0; at < stormMs; at += -Math.log(1 - own.float()) * meanMs) {
+      faults.push({ kind: own.pick(AT_MOMENTS), atMs: at, moment, dice: own.uint32() });
     }
   }
   faults.sort((a, b) => a.atMs - b.atMs);

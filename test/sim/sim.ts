@@ -170,7 +170,7 @@ function work(nextTask: () => Task | null, done: (answer: Answer) => void): Prom
 }
 
 function report(layer: Layer, totals: Totals, jobs: number): void {
-  const { seeds, virtualMs, wallMs, ok, failed, unknown, elections, snapshots, faults } = totals;
+  const { seeds, virtualMs, wallMs, ok, failed, unknown, elections, snapshots, faults, sightings, calmMs } = totals;
   const whole = (value: number): string => Math.round(value).toLocaleString('en-US');
   // Each worker's own time, so that one that waited for the last seed of another does not count.
   const speed = wallMs === 0 ? 0 : (virtualMs / wallMs) * jobs;
@@ -179,8 +179,15 @@ function report(layer: Layer, totals: Totals, jobs: number): void {
   const refused = layer === 'cluster' ? `, ${whole(failed)} refused, ${whole(unknown)} without an answer` : '';
   console.log(`  ${whole(ok)} operations acknowledged${refused}`);
   console.log(`  ${whole(elections)} elections, ${whole(snapshots)} snapshots installed`);
-  const list = Object.entries(faults).toSorted(([, a], [, b]) => b - a);
-  console.log(`  faults: ${list.map(([kind, times]) => `${kind} ${whole(times)}`).join(', ') || 'none'}`);
+  const list = (counts: Record<string, number>): string =>
+    Object.entries(counts)
+      .toSorted(([, a], [, b]) => b - a)
+      .map(([what, times]) => `${what} ${whole(times)}`)
+      .join(', ') || 'none';
+  console.log(`  faults: ${list(faults)}`);
+  if (layer === 'core') return;
+  console.log(`  whole again after ${whole(calmMs)} ms of calm at most`);
+  console.log(`  reached: ${list(sightings)}`);
 }
 
 async function tellSmallest({ seed }: Failure): Promise<void> {
