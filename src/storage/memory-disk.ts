@@ -45,7 +45,7 @@ export class MemoryDisk {
   /** Started and not landed; at most one, since the queue above has one in flight. */
   #flying: Write[] = [];
   #held = false;
-  #failure: Error | null = null;
+  #failure: { readonly error: Error; readonly landed: boolean } | null = null;
   #open = false;
   #dead = false;
   #opened = 0;
@@ -64,9 +64,12 @@ export class MemoryDisk {
     return this.#flying.length > 0;
   }
 
-  /** The next write to land fails with `error` and changes nothing; null takes that back. */
-  failNextWrite(error: Error | null): void {
-    this.#failure = error;
+  /**
+   * The next write to land fails with `error`; null takes that back. It changes nothing, or with `landed` is there all the same, unsynced: what
+   * a sync that failed leaves.
+   */
+  failNextWrite(error: Error | null, { landed = false }: { landed?: boolean } = {}): void {
+    this.#failure = error === null ? null : { error, landed };
   }
 
   /** Writes stop landing (a frozen disk) until `release`. */
@@ -104,6 +107,14 @@ export class MemoryDisk {
     this.#flying = [];
     this.#dead = true;
     return survivor;
+  }
+
+  /** What is on it now, synced or not, as another disk. */
+  copy(): MemoryDisk {
+    const other = new MemoryDisk(this.#options);
+    other.#tree = this.#tree.clone();
+    other.#opened = this.#opened;
+    return other;
   }
 
   /** For the store: the engine over this disk. */
@@ -160,7 +171,8 @@ export class MemoryDisk {
     const failure = this.#failure;
     if (failure !== null) {
       this.#failure = null;
-      write.callback(failure);
+      if (failure.landed) this.#unsynced.push(this.#apply(write.operations));
+      write.callback(failure.error);
       return;
     }
     const undo = this.#apply(write.operations);

@@ -123,6 +123,11 @@ export class MemoryNetwork {
     for (const connection of [...this.#connections]) connection.healed();
   }
 
+  /** The connections between the two break at once, as by a reset that both ends see; what is on its way in them is lost. */
+  reset(a: string, b: string): void {
+    for (const connection of [...this.#connections]) connection.reset(a, b);
+  }
+
   isCut(from: string, to: string): boolean {
     return this.#cuts.has(`${from} ${to}`);
   }
@@ -194,6 +199,13 @@ class MemoryConnection {
     for (const end of [this.dialerEnd, this.listenerEnd]) {
       if (end.ownAddress === to && end.remoteAddress === from) end.process.enter(() => end.end());
     }
+  }
+
+  /** Both ends close, if it is one between these two. */
+  reset(a: string, b: string): void {
+    const { ownAddress, remoteAddress } = this.dialerEnd;
+    if (!((ownAddress === a && remoteAddress === b) || (ownAddress === b && remoteAddress === a))) return;
+    for (const end of [this.dialerEnd, this.listenerEnd]) end.process.enter(() => end.end());
   }
 
   /** An end that closed during a cut told nobody; a host that gets bytes for a connection that it does not know answers with a reset. */

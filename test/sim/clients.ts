@@ -9,6 +9,7 @@ import type { Random } from '../../src/testing/random.ts';
 import type { SimCluster } from '../../src/testing/sim-cluster.ts';
 import type { SimNode } from '../../src/testing/sim-node.ts';
 import { History, nameOf, type Open, type View } from './history.ts';
+import type { Compared } from './judge.ts';
 import type { Plan } from './plan.ts';
 import type { Sightings } from './sightings.ts';
 
@@ -110,7 +111,9 @@ export class Clients {
     }
     if (choice < 0.55 && known !== undefined) {
       const { modRevision, value: expected } = known;
-      return this.#try(client, node, timeoutMs, 'cas', key, [expected, value], async (running, open) => {
+      const was = expected === null ? null : nameOf(expected);
+      const compared: Compared = { expected: was, revision: modRevision, value: nameOf(value) };
+      return this.#try(client, node, timeoutMs, 'cas', key, compared, async (running, open) => {
         try {
           const condition: Condition =
             modRevision === 0 ? { type: 'absent' } : { type: 'modRevision', revision: modRevision };
@@ -294,7 +297,5 @@ function viewOf(entry: KvEntry | null, revision: number): Omit<View, 'key'> {
 }
 
 function shortened(input: unknown): unknown {
-  if (typeof input === 'string') return nameOf(input);
-  if (Array.isArray(input)) return input.map(shortened);
-  return input;
+  return typeof input === 'string' ? nameOf(input) : input;
 }

@@ -49,7 +49,7 @@ describe('whole clusters in a storm', () => {
 
   test(`${FIXED_SEEDS} known seeds`, { timeout: 600_000 }, async () => {
     const totals = await runAll(Array.from({ length: FIXED_SEEDS }, (_, i) => i + 1));
-    expect(totals.ok).toBeGreaterThan(10_000);
+    expect(totals.ok).toBeGreaterThan(6000);
     // What is never injected proves nothing.
     for (const kind of ['crash', 'power-out', 'pause', 'wipe', 'disk-flip', 'halves', 'one-way', 'clock-jump']) {
       expect(totals.faults[kind], kind).toBeGreaterThan(0);

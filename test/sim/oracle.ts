@@ -7,6 +7,7 @@ import type { Condition } from '../../src/kv/types.ts';
 import { decodeCommand } from '../../src/machine/command.ts';
 import type { Entry } from '../../src/raft/types.ts';
 import { nameOf, type View } from './history.ts';
+import type { Compared } from './judge.ts';
 
 interface Version {
   readonly revision: number;
@@ -71,7 +72,7 @@ export class Oracle {
         this.#contradict(operation, is);
       return null;
     }
-    const value = (op === 'cas' ? (operation.input as unknown[])[1] : operation.input) as string;
+    const value = op === 'cas' ? (operation.input as Compared).value : (operation.input as string);
     const write = this.#writes.get(value);
     if (write !== undefined && write.count > 1) this.#contradict(operation, `it is in the log ${write.count} times`);
     if (fail === true) {
