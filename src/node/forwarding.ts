@@ -11,7 +11,7 @@ import { decodeResult, encodeResult } from '../machine/result.ts';
 import type { CommandResult } from '../machine/types.ts';
 
 /** First byte of a frame on the `client` channel. */
-export const FRAME = { propose: 1, proposeResult: 2, transfer: 3, transferResult: 4 } as const;
+export const FRAME = { propose: 1, proposeResult: 2, transfer: 3, transferResult: 4, stored: 5 } as const;
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: true });
 
@@ -190,4 +190,20 @@ export function decodeTransferResult(bytes: Uint8Array): TransferResultFrame {
   const [group, bootEpoch, request, error] = unpackBody(bytes, 'transfer result');
   if (!isCount(group) || !isCount(bootEpoch) || !isCount(request)) throw malformedFrame('transfer result');
   return { group, bootEpoch, request, error: Array.isArray(error) ? decodeError(error) : null };
+}
+
+/** A leader's word to its peers: what its own disk has. Followers tell theirs with every acknowledgement. */
+export interface StoredFrame {
+  readonly group: number;
+  readonly index: number;
+}
+
+export function encodeStored(stored: StoredFrame): Uint8Array[] {
+  return frame(FRAME.stored, [stored.group, stored.index]);
+}
+
+export function decodeStored(bytes: Uint8Array): StoredFrame {
+  const [group, index] = unpackBody(bytes, 'stored');
+  if (!isCount(group) || !isCount(index)) throw malformedFrame('stored');
+  return { group, index };
 }

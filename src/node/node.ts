@@ -10,7 +10,7 @@ import { judgeHello, judgeProtocol } from './admission.ts';
 import { Bootstrap, bootstrapAlone } from './bootstrap.ts';
 import type { ClusterMap } from './cluster-map.ts';
 import { stageFirstEntry } from './first-entry.ts';
-import { decodeAnswers, decodePropose, FRAME } from './forwarding.ts';
+import { decodeAnswers, decodePropose, decodeStored, encodeStored, FRAME, type StoredFrame } from './forwarding.ts';
 import { commit, openIdentity, type Identity } from './identity.ts';
 import { checkTimeout, KvService } from './kv-service.ts';
 import { Loop } from './loop.ts';
@@ -79,6 +79,8 @@ export class Node implements KvorumNode {
   #memory!: PeerMemory;
   #transport!: Transport;
   #stopNoting: (() => void) | null = null;
+  /** What peers were last told of this node's own log. */
+  #toldStored = 0;
   #joined: Joined | null = null;
   #server: Server | null = null;
   #failure: KvorumError | null = null;
@@ -394,6 +396,7 @@ export class Node implements KvorumNode {
       case 'client':
         if (frame[0] === FRAME.propose) return replica.proposeFrame(from, decodePropose(frame));
         if (frame[0] === FRAME.proposeResult) return replica.resultFrame(from, decodeAnswers(frame));
+        if (frame[0] === FRAME.stored) return this.#noteStored(from, decodeStored(frame));
         if (transfer.frame(from, frame)) return;
         throw new KvorumError('ERR_INVALID_ARGUMENT', `a client frame of unknown kind ${frame[0] ?? 'none'}`);
       default:
@@ -452,14 +455,28 @@ export class Node implements KvorumNode {
     const { replica } = this.#joined as Joined;
     if (this.#failure !== null) return;
     if (replica.softState.role === 'leader') {
-      const { progress, commit: committed } = replica.core.status();
+      const { progress, commit: committed, persistedIndex } = replica.core.status();
       for (const { id, match } of progress) this.#memory.noteIndex(id, GROUP, Math.min(match, committed));
+      // Nobody counts what the leader itself has: it says so, or an old copy of its disk would pass for it later.
+      const stored = Math.min(persistedIndex, committed);
+      if (stored > this.#toldStored) {
+        this.#toldStored = stored;
+        const frame = encodeStored({ group: GROUP, index: stored });
+        for (const { id } of progress) this.#transport.send(id, 'client', frame);
+      }
     }
     if (this.#memory.stage(this.#env.now())) {
       this.#store.commit(false, (error) => {
         if (error !== null) this.#loop.fail(error);
       });
     }
+  }
+
+  #noteStored(from: string, { group, index }: StoredFrame): void {
+    const { replica } = this.#joined as Joined;
+    if (group !== GROUP || !replica.machine.members.some(({ id }) => id === from)) return;
+    // Only what is known to be committed can never be cut off again.
+    this.#memory.noteIndex(from, GROUP, Math.min(index, replica.core.status().commit));
   }
 
   // Going down.

@@ -90,6 +90,25 @@ describe('a simulated cluster', () => {
     cluster.close();
   });
 
+  test('an old copy of any disk is refused, also of the one that led', async () => {
+    for (const led of [true, false]) {
+      const cluster = await simCluster({ seed: led ? 7 : 8 });
+      await put(cluster, 'n1', 'a', '0');
+      const { leader } = cluster;
+      const victim = cluster.nodes.find((node) => (node === leader) === led) ?? cluster.node('n1');
+      // As a copy of its directory taken while it stood still.
+      const copy = victim.disk.copy();
+      for (let i = 1; i <= 20; i++) await put(cluster, victim.name, 'a', String(i));
+      await cluster.advance(2000);
+      victim.crash();
+      victim.disk = copy;
+      void victim.start();
+      await cluster.until(() => victim.state === 'failed', 'it is refused');
+      expect(victim.failure).toMatchObject({ code: 'ERR_MEMBER_REPLACED' });
+      cluster.close();
+    }
+  });
+
   test('clocks jump and drift, and a minute costs nothing', async () => {
     const cluster = await simCluster({ seed: 5, clockRate: (name) => (name === 'n1' ? 1.1 : 1) });
     cluster.node('n2').jumpClock(-3_600_000);
