@@ -38,9 +38,9 @@ const MIN_HOLD_MS = 1500;
 const SHORTEST_MAX_HOLD_MS = 5000;
 const LONGEST_MAX_HOLD_MS = 18_000;
 const MIN_GAP_MS = 1500;
-const MAX_GAP_MS = 6000;
+const MAX_GAP_MS = 4500;
 /** Gap, injecting and healing, of a fault. */
-const AROUND_MS = 9000;
+const AROUND_MS = 11_500;
 const PAIR_CHANCE = 0.5;
 
 export class Schedule {
