@@ -156,14 +156,16 @@ export class SimNode {
       }
       const end = (): void => void this.#calls.delete(reject);
       this.#calls.add(reject);
-      process.enter(() => {
+      const begin = (): void => {
         if (this.#node === null) {
           end();
           reject(new KvorumError('ERR_NO_LEADER', `${this.name} is starting`));
           return;
         }
         action(this.#node).finally(end).then(resolve, reject);
-      });
+      };
+      // On a connection of its own: what peers sent earlier may be read later.
+      process.enter(begin, { apart: true });
     });
   }
 

@@ -80,6 +80,12 @@ export interface ProcessClock {
   readonly epochMs?: number;
 }
 
+/** What waits for the end of a pause. */
+interface Held {
+  readonly run: () => void;
+  readonly apart: boolean;
+}
+
 const EPOCH_MS = 1_700_000_000_000;
 
 /** Time, timers and the event loop of one process. */
@@ -90,11 +96,11 @@ export class VirtualProcess implements Environment {
   #wallMs: number;
   #stopped = false;
   /** What happened to it while it was paused, in order; null when nothing waits. */
-  #held: (() => void)[] | null = null;
+  #held: Held[] | null = null;
   /** It goes on, and takes in what it held. */
   #resuming = false;
   /** Ends of the turn under way while it does so, and the chance that this turn ends before the next thing is taken in. */
-  #ends: (() => void)[] = [];
+  #ends: Held[] = [];
   #endChance = 0;
 
   constructor(time: VirtualTime, random: () => number, { rate = 1, epochMs = EPOCH_MS }: ProcessClock) {
@@ -125,11 +131,14 @@ export class VirtualProcess implements Environment {
     this.#wallMs += ms;
   }
 
-  /** Runs something that happens to this process: now, when its pause ends, or never when it is gone. */
-  enter(task: () => void): void {
+  /**
+   * Runs something that happens to this process: now, when its pause ends, or never when it is gone. `apart`: it comes on a way of its own, and
+   * may overtake what came before while the process stood still.
+   */
+  enter(run: () => void, { apart = false }: { apart?: boolean } = {}): void {
     if (this.#stopped) return;
-    if (this.#held === null) task();
-    else this.#held.push(task);
+    if (this.#held === null) run();
+    else this.#held.push({ run, apart });
   }
 
   /** For what is outside of the process and ends in it: a timer, a write, a frame. */
@@ -171,7 +180,7 @@ export class VirtualProcess implements Environment {
 
   endOfTurn(task: () => void): void {
     this.#time.schedule(0, () => {
-      if (this.#resuming) this.#ends.push(task);
+      if (this.#resuming) this.#ends.push({ run: task, apart: false });
       else this.enter(task);
     });
   }
@@ -183,12 +192,16 @@ export class VirtualProcess implements Environment {
   }
 
   /**
-   * It goes on, now: takes in what it held, in the order in which that came, and what arrives meanwhile behind it. How much of it one turn of its
+   * It goes on, now: takes in what it held, in an order in which its sockets could give it, and what arrives meanwhile behind it. How much of it one turn of its
    * event loop takes in is chance: a read that waited may be asked for before the news behind it is heard, or after.
    */
   resume(): void {
     if (this.#held === null || this.#resuming) return;
     this.#resuming = true;
+    if (this.random() < 0.5) {
+      const isApart = ({ apart }: Held): boolean => apart;
+      this.#held = [...this.#held.filter(isApart), ...this.#held.filter((held) => !isApart(held))];
+    }
     this.#endChance = Math.max(0, 1.5 * this.random() - 0.5);
     this.#time.schedule(0, () => this.#takeHeld());
   }
@@ -203,7 +216,7 @@ export class VirtualProcess implements Environment {
       this.#resuming = false;
       return;
     }
-    next();
+    next.run();
     // An event of its own, so that what this one resolves comes before it.
     this.#time.schedule(0, () => this.#takeHeld());
   }

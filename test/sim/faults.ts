@@ -163,7 +163,12 @@ export class Faults {
       case 'close':
         return this.#close(victim, dice);
       case 'pause':
-        return this.#pause(victim, dice);
+        return this.#pause(victim, dice.float() * dice.pick([50, 500, 3000, 10_000]));
+      case 'sleep': {
+        // Long enough that the others elect another one, who is written to.
+        const ms = this.#plan.timing.electionTimeoutMs * (1.5 + 3 * dice.float());
+        return this.#cluster.leader === null ? null : this.#pause(this.#cluster.leader, ms);
+      }
       case 'starve':
         return this.#starve(victim, dice);
       case 'wipe':
@@ -268,8 +273,7 @@ export class Faults {
     });
   }
 
-  #pause(node: SimNode, dice: Random): string | null {
-    const ms = dice.float() * dice.pick([50, 500, 3000, 10_000]);
+  #pause(node: SimNode, ms: number): string | null {
     if (!node.alive || node.paused) return null;
     node.pause();
     const { starts } = node;

@@ -12,6 +12,7 @@ export const FAULT_KINDS = [
   'power-out',
   'close',
   'pause',
+  'sleep',
   'starve',
   'wipe',
   'disk-stall',
@@ -46,6 +47,7 @@ const AT_MOMENTS: readonly FaultKind[] = [
 const AT_BIRTH: readonly Moment[] = ['opening', 'binding', 'adopting', 'candidate'];
 /** What makes followers need snapshots, and where those are hit. */
 const LAG_MAKERS: readonly FaultKind[] = ['crash', 'isolate', 'pair'];
+const BREAKING: readonly FaultKind[] = ['crash', 'crash', 'kill', 'reset', 'isolate', 'close', 'disk-eio', 'pause'];
 const AT_SNAPSHOT = MOMENTS.filter((moment) => moment.startsWith('snapshot'));
 
 /** What some seeds look at more closely, for it is rare by itself. */
@@ -152,7 +154,7 @@ export function drawPlan(seed: number): Plan {
     keys: shape.between(1, 4),
     operations: Infinity,
     largeValues: shape.chance(lagging ? 0.5 : 0.2),
-    ballastBytes: shape.pick(lagging ? [2000, 100_000] : [0, 0, 0, 0, 0, 100_000]),
+    ballastBytes: shape.pick(lagging ? [2000, 100_000, 100_000] : [0, 0, 0, 0, 0, 100_000]),
     early,
     faults: drawFaults(weather, times, stormMs, { early, lagging, sleepy }),
   };
@@ -161,13 +163,14 @@ export function drawPlan(seed: number): Plan {
 function drawFaults(weather: Random, times: Random, stormMs: number, themes: Themes): PlannedFault[] {
   const faults: Omit<PlannedFault, 'number'>[] = [];
   // From calm over a few kinds to all of them; the more kinds, the rarer each, or nothing would ever be acknowledged.
-  const share = weather.pick([0, 0.05, 0.1, 0.2, 0.2, 0.4, 0.7]);
+  // A theme needs a cluster that works between its faults.
+  const share = themes.sleepy || themes.lagging ? 0.03 : weather.pick([0, 0.05, 0.1, 0.2, 0.2, 0.4, 0.7]);
   const between = weather.pick([500, 1500, 4000]) * (1 + 10 * share);
-  const keen = weather.pick([0, 0.15, 0.3, 0.6]);
+  const keen = themes.sleepy || themes.lagging ? 0 : weather.pick([0, 0.15, 0.3, 0.6]);
   const betweenMoments = weather.pick([100, 300, 1000]) * (1 + 10 * keen);
   for (const kind of FAULT_KINDS) {
-    const themed = (themes.lagging && LAG_MAKERS.includes(kind)) || (themes.sleepy && kind === 'pause');
-    const wanted = weather.chance(themed ? 0.7 : share);
+    const themed = (themes.lagging && LAG_MAKERS.includes(kind)) || (themes.sleepy && kind === 'sleep');
+    const wanted = weather.chance(themed ? 0.8 : share);
     const meanMs = (themed ? 2000 : between) * weather.pick([0.5, 1, 3]);
     const own = times.fork();
     if (!wanted) continue;
@@ -179,13 +182,14 @@ function drawFaults(weather: Random, times: Random, stormMs: number, themes: The
   }
   for (const moment of MOMENTS) {
     const themed = (themes.early && AT_BIRTH.includes(moment)) || (themes.lagging && AT_SNAPSHOT.includes(moment));
-    const wanted = weather.chance(themed ? 0.5 : keen);
+    const wanted = weather.chance(themed ? 0.6 : keen);
     const meanMs = betweenMoments * weather.pick([0.5, 1, 3]);
     const own = times.fork();
     if (!wanted) continue;
     // The first waits from the beginning on, for what happens only once.
     for (let at = 0; at < stormMs; at += -Math.log(1 - own.float()) * meanMs) {
-      faults.push({ kind: own.pick(AT_MOMENTS), atMs: at, moment, dice: own.uint32() });
+      const kind = own.pick(AT_SNAPSHOT.includes(moment) ? BREAKING : AT_MOMENTS);
+      faults.push({ kind, atMs: at, moment, dice: own.uint32() });
     }
   }
   faults.sort((a, b) => a.atMs - b.atMs);
