@@ -42,6 +42,8 @@ const MAX_GAP_MS = 4500;
 /** Gap, injecting and healing, of a fault. */
 const AROUND_MS = 11_500;
 const PAIR_CHANCE = 0.5;
+/** Turns of a nemesis that finds nothing to do. */
+const MAX_TURNS = 4;
 
 export class Schedule {
   readonly faults: FaultRecord[] = [];
@@ -82,7 +84,8 @@ export class Schedule {
     await this.#wait(endMs - nowMs());
   }
 
-  async #once({ nemesis }: ListedNemesis, holdMs: number): Promise<void> {
+  async #once(listed: ListedNemesis, holdMs: number): Promise<void> {
+    const { nemesis } = listed;
     const { lab, nowMs, signal } = this.#options;
     if (signal.aborted) return;
     const startMs = nowMs();
@@ -95,7 +98,11 @@ export class Schedule {
     }
     const count = this.counts.get(nemesis.name);
     if (count !== undefined) count[fault === null ? 'passed' : 'injected']++;
-    if (fault === null) return;
+    if (fault === null) {
+      // Nothing to do just now: it has another turn.
+      if ((count?.passed ?? 0) < MAX_TURNS) this.#pending.push(listed);
+      return;
+    }
     lab.log(`${nemesis.name}: ${fault.what}`);
     await this.#wait(holdMs);
     const healMs = nowMs();
