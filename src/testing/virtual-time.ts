@@ -69,8 +69,10 @@ export class VirtualTime {
   }
 }
 
+const RESOLVED = Promise.resolve();
+
 async function settleMicrotasks(): Promise<void> {
-  for (let i = 0; i < MICROTASK_TURNS; i++) await undefined;
+  for (let i = 0; i < MICROTASK_TURNS; i++) await RESOLVED;
 }
 
 export interface ProcessClock {

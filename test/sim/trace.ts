@@ -53,6 +53,8 @@ export class Trace {
       case 'started':
       case 'crashed':
         this.#keep(`${node.id} ${event.type}`);
+        return;
+      default:
     }
   }
 
