@@ -3,11 +3,12 @@ import {
   closeSync,
   cpSync,
   existsSync,
+  fsyncSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readFileSync,
   readSync,
+  readdirSync,
   rmSync,
   writeSync,
 } from 'node:fs';
@@ -26,7 +27,7 @@ export function emptyDirectory(directory: string): void {
   for (const name of namesIn(directory)) rmSync(path.join(directory, name), { recursive: true, force: true });
 }
 
-/** `to` becomes a copy of `from`, and holds nothing else. */
+/** `to` becomes a copy of `from`, holds nothing else, and is on the disk: a loss of power right after must not take it for the node's fault. */
 export function copyDirectory(from: string, to: string): void {
   mkdirSync(to, { recursive: true });
   emptyDirectory(to);
@@ -38,6 +39,18 @@ export function copyDirectory(from: string, to: string): void {
       // Copied while the node runs, a file may go meanwhile.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || existsSync(source)) throw error;
     }
+  }
+  for (const entry of readdirSync(to, { recursive: true, encoding: 'utf8' })) sync(path.join(to, entry));
+  sync(to);
+}
+
+/** A file, or the names in a directory. */
+function sync(file: string): void {
+  const descriptor = openSync(file, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
   }
 }
 
