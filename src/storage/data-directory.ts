@@ -107,6 +107,16 @@ export class DataDirectory {
     return typeof started === 'string' && started !== (await startTime(pid)) ? null : pid;
   }
 
+  /** Of the names, sizes and times of the database's files: another one when somebody has written. */
+  async fingerprint(): Promise<string> {
+    const facts: string[] = [];
+    for (const name of (await readdir(this.databasePath)).toSorted()) {
+      const file = await stat(join(this.databasePath, name)).catch(() => null);
+      facts.push(`${name} ${file === null ? 'gone' : `${file.size} ${file.mtimeMs}`}`);
+    }
+    return facts.join('\n');
+  }
+
   inUse(pid: number | null): KvorumError {
     const who = pid === null ? 'another process' : pid === process.pid ? 'this process' : `process ${pid}`;
     return new KvorumError(

@@ -1,4 +1,5 @@
 /** The store on LevelDB: checks the directory, scans what LevelDB would not, opens it and checks what it recovered. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { KvorumError } from '../errors.ts';
 import { DataDirectory } from './data-directory.ts';
 import type { Engine } from './engine.ts';
@@ -41,13 +42,23 @@ export async function openLevelStore(options: OpenOptions): Promise<Store> {
   return closingDirectory(store, directory);
 }
 
+/** Damage stays as it is; what another process is just making or writing does not, and then that one has the directory before long. */
+const STEADY_MS = 50;
+const MAX_SCANS = 100;
+
 /** Files of a database in use change under the scanner: what looks like damage may be a write under way. */
 async function scanUnused(directory: DataDirectory): Promise<ScanResult> {
-  try {
-    return await scanWriteAheadFiles(directory.databasePath);
-  } catch (error) {
-    const owner = await directory.owner();
-    throw owner === null ? error : directory.inUse(owner);
+  for (let scans = 1; ; scans++) {
+    const before = await directory.fingerprint();
+    try {
+      return await scanWriteAheadFiles(directory.databasePath);
+    } catch (error) {
+      const owner = await directory.owner();
+      if (owner !== null) throw directory.inUse(owner);
+      // Its owner says who it is only once it has opened all.
+      await delay(STEADY_MS);
+      if (scans === MAX_SCANS || (await directory.fingerprint()) === before) throw error;
+    }
   }
 }
 
