@@ -79,8 +79,8 @@ export class Node implements KvorumNode {
   #memory!: PeerMemory;
   #transport!: Transport;
   #stopNoting: (() => void) | null = null;
-  /** What peers were last told of this node's own log. */
-  #toldStored = 0;
+  /** What each peer was told of this node's own log, over the link that it has now. */
+  readonly #toldStored = new Map<string, number>();
   #joined: Joined | null = null;
   #server: Server | null = null;
   #failure: KvorumError | null = null;
@@ -409,6 +409,8 @@ export class Node implements KvorumNode {
     this.#bootstrap.peer(event);
     if (event.type === 'refused') return this.#refused(event);
     const { peer } = event;
+    // What was on its way on an earlier link may be lost: it is told again.
+    this.#toldStored.delete(peer.id);
     this.#seen.set(peer.id, { address: peer.address, http: peer.hello.http, pid: peer.hello.pid });
     const fields = { node: name, peer: peer.name, address: peer.address };
     switch (event.type) {
@@ -459,10 +461,10 @@ export class Node implements KvorumNode {
       for (const { id, match } of progress) this.#memory.noteIndex(id, GROUP, Math.min(match, committed));
       // Nobody counts what the leader itself has: it says so, or an old copy of its disk would pass for it later.
       const stored = Math.min(persistedIndex, committed);
-      if (stored > this.#toldStored) {
-        this.#toldStored = stored;
+      for (const { id } of progress) {
+        if (stored <= (this.#toldStored.get(id) ?? 0)) continue;
         const frame = encodeStored({ group: GROUP, index: stored });
-        for (const { id } of progress) this.#transport.send(id, 'client', frame);
+        if (this.#transport.send(id, 'client', frame)) this.#toldStored.set(id, stored);
       }
     }
     if (this.#memory.stage(this.#env.now())) {

@@ -110,7 +110,8 @@ export class DataDirectory {
   /** Of the names, sizes and times of the database's files: another one when somebody has written. */
   async fingerprint(): Promise<string> {
     const facts: string[] = [];
-    for (const name of (await readdir(this.databasePath)).toSorted()) {
+    const names = await usable(this.path, () => readdir(this.databasePath));
+    for (const name of names.toSorted()) {
       const file = await stat(join(this.databasePath, name)).catch(() => null);
       facts.push(`${name} ${file === null ? 'gone' : `${file.size} ${file.mtimeMs}`}`);
     }

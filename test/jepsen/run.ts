@@ -49,8 +49,8 @@ const CHECK_TIMEOUT_MS = 120_000;
 /** After a fault the cluster needs a moment to serve as before. */
 const RECOVERY_MS = 3000;
 /** Of the rate asked for: less, and the run has not shown much. */
-const MIN_SHARE = 0.05;
-const MIN_QUIET_SHARE = 0.15;
+const MIN_SHARE = 0.1;
+const MIN_QUIET_SHARE = 0.4;
 const MIN_OK_PER_WORKLOAD = 20;
 
 export async function run(options: RunOptions): Promise<RunResult> {
