@@ -1,6 +1,7 @@
 /**
  * The vocabulary of the key-value core: etcd's data model (one revision counter a group, MVCC history), in plain data.
  */
+import type { ErrorCode } from '../errors.ts';
 
 /**
  * A key inside the core: a **byte string**, that is a JavaScript string whose character codes are the key's bytes (0–255, "latin1").
@@ -107,6 +108,100 @@ export interface KvState {
   readonly digest: readonly [number, number];
 }
 
+/** A command that was applied and did nothing: `revision` is the current one. `details` is plain data for the error. */
+export interface Refusal {
+  readonly ok: false;
+  readonly code: ErrorCode;
+  readonly revision: number;
+  readonly message: string;
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+export type CompareOperator = '=' | '!=' | '<' | '>';
+
+/**
+ * One condition of a transaction. A missing key has the number 0 in every numeric target and no lease; its value equals none, and is
+ * neither less nor greater: only `!=` holds. A lease is compared as the number that it is, null as 0. A lock that nobody holds has token 0.
+ */
+export type Compare =
+  | {
+      readonly target: 'version' | 'createRevision' | 'modRevision';
+      readonly key: ByteKey;
+      readonly operator: CompareOperator;
+      readonly value: number;
+    }
+  | {
+      readonly target: 'lease';
+      readonly key: ByteKey;
+      readonly operator: CompareOperator;
+      readonly value: string | null;
+    }
+  | {
+      readonly target: 'value';
+      readonly key: ByteKey;
+      readonly operator: CompareOperator;
+      readonly value: Uint8Array;
+    }
+  | {
+      readonly target: 'token';
+      readonly lock: string;
+      readonly operator: CompareOperator;
+      readonly value: number;
+    };
+
+/** One step of a transaction. Reads see what the steps before them wrote. */
+export type TxnStep =
+  | {
+      readonly type: 'put';
+      readonly key: ByteKey;
+      readonly value: Uint8Array;
+      readonly contentType: string | null;
+      readonly lease: string | null;
+      readonly prev: boolean;
+    }
+  | { readonly type: 'delete'; readonly key: ByteKey; readonly prev: boolean }
+  | ({ readonly type: 'deleteRange' } & KeyRange)
+  | { readonly type: 'get'; readonly key: ByteKey }
+  | ({ readonly type: 'range'; readonly limit: number; readonly keysOnly: boolean } & KeyRange);
+
+/** All conditions hold: `then`, otherwise `otherwise`. All that is written gets one revision. */
+export interface TxnOperation {
+  readonly compare: readonly Compare[];
+  readonly then: readonly TxnStep[];
+  readonly otherwise: readonly TxnStep[];
+}
+
+/** What a transaction has to know from beyond the store. */
+export interface TxnContext {
+  leaseExists(id: string): boolean;
+  /** Fencing token of whoever holds the lock; 0 for nobody. */
+  lockToken(name: string): number;
+}
+
+/** In the order of the steps. */
+export type TxnResponse =
+  | { readonly type: 'put'; readonly created: boolean; readonly prev?: KvEntry | null }
+  | { readonly type: 'delete'; readonly deleted: number; readonly prev?: KvEntry | null }
+  | { readonly type: 'get'; readonly entry: KvEntry | null }
+  | { readonly type: 'range'; readonly entries: readonly (KvEntry | KeyEntry)[]; readonly count: number };
+
+export interface TxnResult {
+  readonly ok: true;
+  readonly type: 'txn';
+  /** Of what it wrote; the current one when it wrote nothing. */
+  readonly revision: number;
+  readonly succeeded: boolean;
+  readonly responses: readonly TxnResponse[];
+}
+
+/** One key that a revision changed. A deletion has version, createRevision 0, no lease, and an empty value. */
+export interface Change {
+  readonly type: 'put' | 'delete';
+  readonly entry: KvEntry;
+  /** Place within the revision: tells `prevOf` which version is meant. */
+  readonly subOperation: number;
+}
+
 export type PutResult =
   | { readonly ok: true; readonly revision: number; readonly created: boolean; readonly prev?: KvEntry | null }
   | {
@@ -124,3 +219,11 @@ export type DeleteResult =
       readonly revision: number;
       readonly current: KvEntry | null;
     };
+
+/** Records of one table by name: read and written at once. `entries` in no particular order. */
+export interface RecordsOf<T> {
+  get(name: string): T | undefined;
+  set(name: string, record: T): void;
+  delete(name: string): void;
+  entries(): Iterable<readonly [string, T]>;
+}
