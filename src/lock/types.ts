@@ -25,7 +25,7 @@ export interface Holder {
   readonly owner: string | null;
   /** State-machine time of the grant, ms. */
   readonly since: number;
-  /** Log index at which it asked. */
+  /** Number of its wait: see `Waiter`. */
   readonly ticket: number;
 }
 
@@ -35,29 +35,47 @@ export interface Waiter {
   readonly owner: string | null;
   /** Of an election: what it will proclaim when it is elected. */
   readonly value: string | null;
-  /** Log index at which it began to wait: tells two waits of one lease apart. */
+  /**
+   * Log index at which it asked: tells two waits of one lease apart, and who came first. Larger than the ticket of everybody who holds the name or waits
+   * for it, so it can be beyond the index in a log that is younger than the state.
+   */
   readonly ticket: number;
+}
+
+/**
+ * Somebody who waits, or who was let in and shares: a record of its own, so that a thousand of them are not written again with every hand-over.
+ * Stored under `seatKey(name, ticket)`.
+ */
+export interface Seat extends Waiter {
+  /** 0: it waits. */
+  readonly token: number;
+  /** State-machine time of the grant, ms; 0: it waits. */
+  readonly since: number;
 }
 
 export interface LockRecord {
   readonly kind: LockKind;
   /** Holders at once; 1 for locks and elections. Of a barrier: how many it waits for. */
   readonly limit: number;
-  /** The largest token ever granted under this name. */
+  /** No token and no ticket of anybody who was let in under this name was larger. */
   readonly floor: number;
-  /** After a holder was lost (its lease ended, or an operator broke it) nobody is let in for this long. Milliseconds. */
+  /**
+   * After a holder was lost (its lease ended, or an operator broke it) nobody is let in for this long: the most that anybody asked for since the name
+   * came into use. Milliseconds.
+   */
   readonly delayMs: number;
   /** State-machine time until which it rests; 0: it does not. */
   readonly restUntil: number;
+  /** In order of their tokens. As it is stored: the one who holds it alone; those who share have seats. */
   readonly holders: readonly Holder[];
-  /** First come, first served. */
-  readonly queue: readonly Waiter[];
   /** Of an election: what its leader proclaimed. */
   readonly value: string | null;
 }
 
-/** What is absent was never used, or is at rest. */
+/** What is absent is used by nobody. Names are never empty: under '' lies what has to be remembered of names that are gone, their floor. */
 export type LockRecords = RecordsOf<LockRecord>;
+
+export type SeatRecords = RecordsOf<Seat>;
 
 /** Where and when an entry is applied. */
 export interface At {
