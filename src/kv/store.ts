@@ -4,8 +4,8 @@
  * Every write takes the next revision and adds one history record (record.ts); nothing is overwritten. In memory there is, for each key, its newest
  * version and a chain of those before, without values (key-index.ts, key-version.ts); a value is read from the view when it is asked for.
  *
- * Compaction runs by itself, a few versions with every write: what was superseded more than `keepRevisions` revisions ago is dropped,
- * and so is a tombstone of that age. Which ones, and when, depends on the history of writes alone, so that replicas stay equal byte by byte, restarts included.
+ * What was superseded goes by itself, a few versions with every write, once it is too old by count or by time, was compacted on demand, or is in the
+ * way of the quota (retention.ts, history.ts). Which versions, and when, depends on the commands alone, so that replicas stay equal byte by byte, restarts included.
  *
  * @example
  * const store = new KvStore(view);
@@ -13,13 +13,18 @@
  * store.get('a')?.modRevision; // 1
  */
 import { KvorumError, invariant } from '../errors.ts';
-import { mix32 } from './checksum.ts';
+import { History, costOf } from './history.ts';
 import { KeyIndex } from './key-index.ts';
 import { KeyVersion, versionAt } from './key-version.ts';
-import { RecordReader, RecordWriter, historyKey, historyKeyRevision, historyKeySubOperation } from './record.ts';
-import { sortByKey } from './sort.ts';
+import { LeaseKeys, sortedKeys } from './lease-keys.ts';
+import { Page } from './page.ts';
+import { Restoration } from './restoration.ts';
+import { Retention } from './retention.ts';
+import { decodeSettings, encodeSettings, settingsKey, type StoreSettings } from './settings.ts';
+import { checkTxn, compareHolds } from './txn.ts';
 import type {
   ByteKey,
+  Change,
   Condition,
   DeleteOperation,
   DeleteResult,
@@ -33,42 +38,59 @@ import type {
   RangeQuery,
   RangeResult,
   RecordView,
+  Refusal,
+  TxnContext,
+  TxnOperation,
+  TxnResponse,
+  TxnResult,
+  TxnStep,
 } from './types.ts';
 
-/** Superseded versions are kept for this many revisions. Part of the state: a change needs a command in the log. */
-export const DEFAULT_KEEP_REVISIONS = 100_000;
+export { DEFAULT_KEEP_MS, DEFAULT_KEEP_REVISIONS, DEFAULT_QUOTA_BYTES, isSettingsKey } from './settings.ts';
+export type { StoreSettings } from './settings.ts';
+export { checkTxn } from './txn.ts';
 
 /**
  * Superseded versions dropped at most with one write. A write supersedes one version, so anything above one catches up; a range that was deleted leaves
  * many due at once, and this spreads them over later writes.
  */
 const MAX_DROPS_PER_WRITE = 8;
+/** … while there is something left that was compacted or is too old by time: nobody can read it any more. */
+const MAX_DROPS_BELOW_FLOOR = 64;
+/** … with one compaction. */
+const MAX_DROPS_PER_COMPACTION = 10_000;
+/** … early, with one command, when the quota wants the space. */
+const MAX_DROPS_FOR_QUOTA = 256;
+/** A transaction drops for as many writes as it has, up to this. */
+const MAX_WRITES_COUNTED = 128;
+/** Above this part of the quota superseded versions go early: a store that is full recovers by deletions alone. */
+const HIGH_WATER = 0.9;
 
-export interface KvStoreOptions {
-  /** For a store without data; the state itself knows afterwards. The same on all replicas. Default 100,000. */
-  readonly keepRevisions?: number;
+/** What a store without data begins with; the state itself knows afterwards. The same on all replicas. Time and quota are in force from the first `tick`. */
+export type KvStoreOptions = Partial<StoreSettings>;
+
+export interface Compacted {
+  readonly ok: true;
+  readonly type: 'compacted';
+  readonly revision: number;
+  /** The oldest revision that can be read. */
+  readonly compactedRevision: number;
 }
 
 export class KvStore {
-  readonly #view: RecordView;
   readonly #index = new KeyIndex();
-  readonly #writer = new RecordWriter();
-  readonly #reader = new RecordReader();
+  readonly #history: History;
+  readonly #retention: Retention;
+  readonly #leaseKeys = new LeaseKeys();
+  readonly #view: RecordView;
   #revision = 0;
-  #compactedRevision = 0;
-  #keepRevisions: number;
-  #digestLow = 0;
-  #digestHigh = 0;
-  /** Versions that superseded another one that is still kept, oldest first: a queue from #supersedingHead on. */
-  #superseding: KeyVersion[] = [];
-  #supersedingHead = 0;
-  /** Versions read so far while the index is rebuilt, in order of revision; null otherwise. */
-  #restoring: KeyVersion[] | null = null;
+  /** What was read so far while the index is rebuilt; null otherwise. */
+  #restoring: Restoration | null = null;
 
   constructor(view: RecordView, options: KvStoreOptions = {}) {
     this.#view = view;
-    this.#keepRevisions = options.keepRevisions ?? DEFAULT_KEEP_REVISIONS;
-    invariant(Number.isSafeInteger(this.#keepRevisions) && this.#keepRevisions >= 0, 'keepRevisions is a whole number');
+    this.#history = new History(view, this.#index);
+    this.#retention = new Retention(options);
   }
 
   /** Of the last write; 0 before the first. */
@@ -78,7 +100,7 @@ export class KvStore {
 
   /** The oldest revision that can be read; 0 while nothing was dropped. */
   get compactedRevision(): number {
-    return this.#compactedRevision;
+    return this.#history.compactedRevision;
   }
 
   /** Keys that exist now. */
@@ -88,15 +110,25 @@ export class KvStore {
 
   /** Versions that are kept although superseded. */
   get supersededVersions(): number {
-    return this.#superseding.length - this.#supersedingHead;
+    return this.#history.superseded;
+  }
+
+  /** What all versions that are kept take: key, value and 64 bytes each. */
+  get bytes(): number {
+    return this.#history.bytes;
+  }
+
+  get settings(): StoreSettings {
+    const { keepRevisions, keepMs, quotaBytes } = this.#retention;
+    return { keepRevisions, keepMs, quotaBytes };
   }
 
   get state(): KvState {
     return {
       revision: this.#revision,
-      compactedRevision: this.#compactedRevision,
-      keepRevisions: this.#keepRevisions,
-      digest: [this.#digestLow, this.#digestHigh],
+      compactedRevision: this.#history.compactedRevision,
+      keepRevisions: this.#retention.keepRevisions,
+      digest: this.#history.digest,
     };
   }
 
@@ -110,7 +142,7 @@ export class KvStore {
 
   get(key: ByteKey): KvEntry | null {
     const version = alive(this.#index.find(key));
-    return version === null ? null : this.#entry(version);
+    return version === null ? null : this.#history.entry(version);
   }
 
   /** The entry as it was at `revision`. Throws as `checkRevision`. */
@@ -118,25 +150,31 @@ export class KvStore {
     this.checkRevision(revision);
     const latest = this.#index.find(key);
     const version = latest === undefined ? null : versionAt(latest, revision);
-    return version === null ? null : this.#entry(version);
+    return version === null ? null : this.#history.entry(version);
   }
 
   /** Throws ERR_FUTURE_REVISION (`details.revision`: the current one) or ERR_COMPACTED (`details.compactRevision`: the oldest one that can be read). */
   checkRevision(revision: number): void {
-    if (revision > this.#revision) {
-      throw new KvorumError(
-        'ERR_FUTURE_REVISION',
-        `Revision ${revision} has not come yet; the current one is ${this.#revision}`,
-        { details: { revision: this.#revision } },
-      );
+    if (revision > this.#revision) throw new KvorumError(...this.#future(revision));
+    if (revision < this.compactedRevision) {
+      throw new KvorumError(...this.#compacted(`Revision ${revision} was compacted`));
     }
-    if (revision < this.#compactedRevision) {
-      throw new KvorumError(
-        'ERR_COMPACTED',
-        `Revision ${revision} was compacted; the oldest that can be read is ${this.#compactedRevision}`,
-        { details: { compactRevision: this.#compactedRevision } },
-      );
-    }
+  }
+
+  #future(revision: number) {
+    return [
+      'ERR_FUTURE_REVISION',
+      `Revision ${revision} has not come yet; the current one is ${this.#revision}`,
+      { details: { revision: this.#revision } },
+    ] as const;
+  }
+
+  #compacted(what: string) {
+    return [
+      'ERR_COMPACTED',
+      `${what}; the oldest that can be read is ${this.compactedRevision}`,
+      { details: { compactRevision: this.compactedRevision } },
+    ] as const;
   }
 
   /**
@@ -171,56 +209,64 @@ export class KvStore {
 
   #rangeResult(query: RangeQuery, page: Page, revision: number, count: number): RangeResult {
     const entries: (KvEntry | KeyEntry)[] = [];
-    for (const version of page.versions) entries.push(query.keysOnly ? keyEntry(version) : this.#entry(version));
+    for (const version of page.versions)
+      entries.push(query.keysOnly ? keyEntry(version) : this.#history.entry(version));
     return { revision, entries, count, more: page.more };
   }
 
-  /** Reads the value. Throws ERR_CORRUPT when the record is damaged or gone. */
-  #entry(version: KeyVersion): KvEntry {
-    const { modRevision, subOperation } = version;
-    const record = this.#view.get(historyKey(modRevision, subOperation));
-    if (record === undefined) {
-      throw new KvorumError('ERR_CORRUPT', `The history record of revision ${modRevision}.${subOperation} is missing`);
+  /** Keys that hang on the lease, in order. */
+  keysOf(lease: string): readonly ByteKey[] {
+    return this.#leaseKeys.of(lease);
+  }
+
+  keyCountOf(lease: string): number {
+    return this.#leaseKeys.countOf(lease);
+  }
+
+  /**
+   * All that one revision changed, in order; there is something in every revision above compactedRevision. Throws ERR_COMPACTED
+   * (`details.compactRevision`: only revisions after it still have all their changes) or ERR_FUTURE_REVISION (`details.revision`).
+   */
+  changes(revision: number): readonly Change[] {
+    this.#checkChanges(revision);
+    return this.#history.changes(revision);
+  }
+
+  /** The entry before a change, null for none. Throws as `changes` when its revision was compacted since. */
+  prevOf(change: Change): KvEntry | null {
+    this.#checkChanges(change.entry.modRevision);
+    const before = alive(this.#history.before(change));
+    return before === null ? null : this.#history.entry(before);
+  }
+
+  #checkChanges(revision: number): void {
+    if (revision > this.#revision) throw new KvorumError(...this.#future(revision));
+    if (revision <= this.compactedRevision) {
+      throw new KvorumError(...this.#compacted(`The changes of revision ${revision} were compacted`));
     }
-    const reader = this.#reader;
-    reader.read(modRevision, subOperation, record);
-    const entry: KvEntry = {
-      key: version.key,
-      value: reader.value,
-      createRevision: version.createRevision,
-      modRevision,
-      version: version.version,
-      lease: version.lease,
-      contentType: reader.contentType,
-    };
-    reader.release();
-    return entry;
   }
 
   // -------------------------------------------------------------------------------------------------------------------
   // Writes.
 
-  put(operation: PutOperation): PutResult {
+  /** Whether the lease exists is the caller's to check. Refused with ERR_QUOTA (`details`: quotaBytes, bytes). */
+  put(operation: PutOperation): PutResult | Refusal {
     this.#assertReady();
-    const { key, value, lease } = operation;
-    const found = this.#index.find(key);
+    const { key, condition } = operation;
+    let found = this.#index.find(key);
+    if (condition !== null && !holds(condition, alive(found))) return this.#casFailed(alive(found));
+    const bytes = costOf(key, operation.value.length);
+    if (!this.#fits(bytes)) {
+      const refusal = this.#makeRoom(bytes);
+      if (refusal !== null) return refusal;
+      // A tombstone of this key may have gone.
+      found = this.#index.find(key);
+    }
     const latest = alive(found);
-    if (operation.condition !== null && !holds(operation.condition, latest)) return this.#casFailed(latest);
-    const prev = operation.prev && latest !== null ? this.#entry(latest) : null;
+    const prev = operation.prev && latest !== null ? this.#history.entry(latest) : null;
     const revision = ++this.#revision;
-    const version = new KeyVersion(
-      found?.key ?? key,
-      latest?.createRevision ?? revision,
-      revision,
-      0,
-      latest === null ? 1 : latest.version + 1,
-      value.length,
-      lease,
-      found ?? null,
-    );
-    this.#record(version, operation.contentType, value);
-    this.#index.putFound(version);
-    this.#dropSuperseded();
+    this.#write(found, revision, 0, operation);
+    this.#dropSuperseded(1);
     const created = latest === null;
     return operation.prev ? { ok: true, revision, created, prev } : { ok: true, revision, created };
   }
@@ -230,14 +276,12 @@ export class KvStore {
     this.#assertReady();
     const latest = alive(this.#index.find(operation.key));
     if (operation.condition !== null && !holds(operation.condition, latest)) return this.#casFailed(latest);
-    const prev = operation.prev && latest !== null ? this.#entry(latest) : null;
+    const prev = operation.prev && latest !== null ? this.#history.entry(latest) : null;
     let deleted = 0;
     if (latest !== null) {
       deleted = 1;
-      const version = tombstone(latest, ++this.#revision, 0);
-      this.#record(version, null, NO_VALUE);
-      this.#index.putFound(version);
-      this.#dropSuperseded();
+      this.#bury(latest, ++this.#revision, 0);
+      this.#dropSuperseded(1);
     }
     const revision = this.#revision;
     return operation.prev ? { ok: true, revision, deleted, prev } : { ok: true, revision, deleted };
@@ -246,80 +290,216 @@ export class KvStore {
   /** Deletes every key in the range at one revision, each key a sub-operation; no key, no revision. */
   deleteRange(range: KeyRange): DeleteResult {
     this.#assertReady();
-    let deleted = 0;
     const revision = this.#revision + 1;
-    this.#index.replaceRange(range.start, range.end, (latest) => {
-      if (latest.version === 0) return latest;
-      const version = tombstone(latest, revision, deleted++);
-      this.#record(version, null, NO_VALUE);
-      return version;
-    });
+    const deleted = this.#buryRange(range, revision, 0);
     if (deleted > 0) {
       this.#revision = revision;
-      this.#dropSuperseded();
+      this.#dropSuperseded(1);
     }
     return { ok: true, revision: this.#revision, deleted };
   }
 
-  #casFailed(latest: KeyVersion | null) {
-    const current = latest === null ? null : this.#entry(latest);
-    return { ok: false, code: 'ERR_CAS_FAILED', revision: this.#revision, current } as const;
-  }
-
-  #record(version: KeyVersion, contentType: string | null, value: Uint8Array): void {
-    const { modRevision, subOperation } = version;
-    const record = this.#writer.encode({
-      revision: modRevision,
-      subOperation,
-      key: version.key,
-      createRevision: version.createRevision,
-      version: version.version,
-      lease: version.lease,
-      contentType,
-      value,
-    });
-    this.#view.put(historyKey(modRevision, subOperation), record);
-    this.#mixDigest(this.#writer.checksum, modRevision);
-    if (version.older !== null) this.#superseding.push(version);
+  /** Deletes those of the keys that exist at one revision, in key order whatever the order given; none, no revision. Gives back how many. */
+  deleteKeys(keys: readonly ByteKey[]): number {
+    this.#assertReady();
+    const revision = this.#revision + 1;
+    let deleted = 0;
+    for (const key of sortedKeys(keys)) {
+      const latest = alive(this.#index.find(key));
+      if (latest !== null) this.#bury(latest, revision, deleted++);
+    }
+    if (deleted > 0) {
+      this.#revision = revision;
+      this.#dropSuperseded(1);
+    }
+    return deleted;
   }
 
   /**
-   * Drops what is due, oldest first. A version goes when the one that superseded it is due. A tombstone goes together with the version that it
-   * superseded if it is still the newest, and the key with it; otherwise when the put after it is due. So at any time the queue is exactly the versions that have an
-   * older one, in order of revision, and a restart finds the same queue from the records alone.
+   * Refused, without any effect, as ERR_INVALID_ARGUMENT (see `checkTxn`), ERR_LEASE_NOT_FOUND (`details.lease`) and ERR_QUOTA (`details`: quotaBytes, bytes),
+   * the latter two for the branch that is taken. What the quota has dropped early by then stays dropped.
    */
-  #dropSuperseded(): void {
-    const due = this.#revision - this.#keepRevisions;
-    let head = this.#supersedingHead;
-    for (let drops = 0; drops < MAX_DROPS_PER_WRITE; drops++) {
-      const version = this.#superseding[head];
-      if (version === undefined || version.modRevision > due) break;
-      head++;
-      const { older } = version;
-      invariant(older !== null && older.older === null, 'a superseded version is dropped after all before it');
-      this.#erase(older);
-      version.older = null;
-      this.#compactedRevision = version.modRevision;
-      if (version.version === 0 && this.#index.find(version.key) === version) {
-        this.#erase(version);
-        this.#index.remove(version.key);
+  txn(operation: TxnOperation, context: TxnContext): TxnResult | Refusal {
+    this.#assertReady();
+    const malformed = checkTxn(operation);
+    if (malformed !== null) return this.#refuse('ERR_INVALID_ARGUMENT', malformed);
+    const succeeded = operation.compare.every((compare) => compareHolds(compare, this, context));
+    const steps = succeeded ? operation.then : operation.otherwise;
+    let bytes = 0;
+    for (const step of steps) {
+      if (step.type !== 'put') continue;
+      if (step.lease !== null && !context.leaseExists(step.lease)) {
+        return this.#refuse('ERR_LEASE_NOT_FOUND', `There is no lease ${step.lease}`, { lease: step.lease });
+      }
+      bytes += costOf(step.key, step.value.length);
+    }
+    if (!this.#fits(bytes)) {
+      const refusal = this.#makeRoom(bytes);
+      if (refusal !== null) return refusal;
+    }
+
+    const before = this.#revision;
+    const responses: TxnResponse[] = [];
+    let writes = 0;
+    for (const step of steps) {
+      const response = this.#step(step, before + 1, writes);
+      responses.push(response);
+      if (response.type === 'put') writes++;
+      else if (response.type === 'delete') writes += response.deleted;
+      // From the first write on, so that later steps read it.
+      if (writes > 0) this.#revision = before + 1;
+    }
+    if (writes > 0) this.#dropSuperseded(Math.min(writes, MAX_WRITES_COUNTED));
+    return { ok: true, type: 'txn', revision: this.#revision, succeeded, responses };
+  }
+
+  #step(step: TxnStep, revision: number, subOperation: number): TxnResponse {
+    switch (step.type) {
+      case 'put': {
+        const found = this.#index.find(step.key);
+        const latest = alive(found);
+        const prev = step.prev && latest !== null ? this.#history.entry(latest) : null;
+        this.#write(found, revision, subOperation, step);
+        const created = latest === null;
+        return step.prev ? { type: 'put', created, prev } : { type: 'put', created };
+      }
+      case 'delete': {
+        const latest = alive(this.#index.find(step.key));
+        const prev = step.prev && latest !== null ? this.#history.entry(latest) : null;
+        if (latest !== null) this.#bury(latest, revision, subOperation);
+        const deleted = latest === null ? 0 : 1;
+        return step.prev ? { type: 'delete', deleted, prev } : { type: 'delete', deleted };
+      }
+      case 'deleteRange':
+        return { type: 'delete', deleted: this.#buryRange(step, revision, subOperation) };
+      case 'get':
+        return { type: 'get', entry: this.get(step.key) };
+      case 'range': {
+        const { start, end, limit, keysOnly } = step;
+        const { entries, count } = this.range({ start, end, limit, keysOnly, after: null, countOnly: false });
+        return { type: 'range', entries, count };
       }
     }
-    if (head >= 1024 && head * 2 >= this.#superseding.length) {
-      this.#superseding = this.#superseding.slice(head);
-      head = 0;
+  }
+
+  /** `found`: what the `find` of the key, just before, has given. */
+  #write(found: KeyVersion | undefined, revision: number, subOperation: number, put: Written): void {
+    const latest = alive(found);
+    const { value, lease } = put;
+    const version = new KeyVersion(
+      found?.key ?? put.key,
+      latest?.createRevision ?? revision,
+      revision,
+      subOperation,
+      latest === null ? 1 : latest.version + 1,
+      value.length,
+      lease,
+      found ?? null,
+    );
+    this.#history.add(version, put.contentType, value);
+    this.#index.putFound(version);
+    const leaseBefore = latest === null ? null : latest.lease;
+    if (lease !== leaseBefore) this.#leaseKeys.move(version.key, leaseBefore, lease);
+  }
+
+  /** `latest`: what the `find` of the key, just before, has given. */
+  #bury(latest: KeyVersion, revision: number, subOperation: number): void {
+    const version = tombstone(latest, revision, subOperation);
+    this.#history.add(version, null, NO_VALUE);
+    this.#index.putFound(version);
+    this.#leaseKeys.move(latest.key, latest.lease, null);
+  }
+
+  #buryRange({ start, end }: KeyRange, revision: number, subOperation: number): number {
+    let deleted = 0;
+    this.#index.replaceRange(start, end, (latest) => {
+      if (latest.version === 0) return latest;
+      const version = tombstone(latest, revision, subOperation + deleted++);
+      this.#history.add(version, null, NO_VALUE);
+      this.#leaseKeys.move(latest.key, latest.lease, null);
+      return version;
+    });
+    return deleted;
+  }
+
+  #casFailed(latest: KeyVersion | null) {
+    const current = latest === null ? null : this.#history.entry(latest);
+    return { ok: false, code: 'ERR_CAS_FAILED', revision: this.#revision, current } as const;
+  }
+
+  #refuse(code: Refusal['code'], message: string, details: Readonly<Record<string, unknown>> = {}): Refusal {
+    return { ok: false, code, revision: this.#revision, message, details };
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Space.
+
+  /** Before each command: it is this late, in state-machine time, milliseconds. */
+  tick(timeMs: number): void {
+    if (this.#retention.tick(timeMs, this.#revision)) this.#writeSettings();
+  }
+
+  /** Takes effect at once, except that versions go as they do after `compact`. Asserts whole numbers. */
+  configure(settings: Partial<StoreSettings>): void {
+    this.#assertReady();
+    this.#retention.configure(settings, this.#revision);
+    this.#writeSettings();
+  }
+
+  /**
+   * Nothing older than `revision` can be read from now on. What that leaves behind is dropped here and, if it is much, with the writes that follow. Refused as
+   * ERR_FUTURE_REVISION (`details.revision`) and, below what was compacted before, ERR_COMPACTED (`details.compactRevision`).
+   */
+  compact(revision: number): Compacted | Refusal {
+    this.#assertReady();
+    if (revision > this.#revision) {
+      const [code, message, { details }] = this.#future(revision);
+      return this.#refuse(code, message, details);
     }
-    this.#supersedingHead = head;
+    if (revision < this.compactedRevision) {
+      const [code, message, { details }] = this.#compacted(`Revision ${revision} was compacted`);
+      return this.#refuse(code, message, details);
+    }
+    if (revision > this.#retention.floor) {
+      this.#retention.settle();
+      this.#retention.raiseFloor(revision);
+      this.#writeSettings();
+    }
+    this.#history.dropUntil(revision, MAX_DROPS_PER_COMPACTION);
+    return { ok: true, type: 'compacted', revision: this.#revision, compactedRevision: this.compactedRevision };
   }
 
-  #erase(version: KeyVersion): void {
-    this.#view.delete(historyKey(version.modRevision, version.subOperation));
-    this.#mixDigest(version.subOperation, ~version.modRevision);
+  #writeSettings(): void {
+    this.#history.raiseCompactedRevision(this.#retention.floor);
+    const record = encodeSettings(this.#retention.record);
+    this.#view.put(settingsKey(), record);
+    this.#history.mixRecord(record);
   }
 
-  #mixDigest(a: number, b: number): void {
-    this.#digestLow = mix32(this.#digestLow ^ b, a);
-    this.#digestHigh = mix32(this.#digestHigh ^ a, this.#digestLow);
+  /** After each command that wrote: drops what is due, oldest first. */
+  #dropSuperseded(writes: number): void {
+    const { floor, keepRevisions, quotaBytes } = this.#retention;
+    const history = this.#history;
+    const due = this.#revision - keepRevisions;
+    const drops = history.isDue(floor) ? MAX_DROPS_BELOW_FLOOR : MAX_DROPS_PER_WRITE;
+    history.dropUntil(Math.max(due, floor), drops * writes);
+    if (quotaBytes > 0 && history.bytes > quotaBytes * HIGH_WATER) {
+      history.dropDownTo(quotaBytes * HIGH_WATER, MAX_DROPS_FOR_QUOTA);
+    }
+  }
+
+  #fits(bytes: number): boolean {
+    const { quotaBytes } = this.#retention;
+    return bytes === 0 || quotaBytes === 0 || this.#history.bytes + bytes <= quotaBytes;
+  }
+
+  /** Drops what is superseded early, oldest first, for these bytes to fit into the quota. */
+  #makeRoom(bytes: number): Refusal | null {
+    const { quotaBytes } = this.#retention;
+    this.#history.dropDownTo(quotaBytes - bytes, MAX_DROPS_FOR_QUOTA);
+    if (this.#fits(bytes)) return null;
+    const message = `The store holds ${this.bytes} of at most ${quotaBytes} bytes, and this would be ${bytes} more`;
+    return this.#refuse('ERR_QUOTA', message, { quotaBytes, bytes: this.bytes });
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -328,61 +508,29 @@ export class KvStore {
   /** Takes one history record; they come in key order, then `restored`. Keeps nothing of the record's memory. */
   restore(key: Uint8Array, record: Uint8Array): void {
     invariant(this.#revision === 0, 'a store is restored before it is used');
-    const revision = historyKeyRevision(key);
-    const subOperation = historyKeySubOperation(key);
-    const reader = this.#reader;
-    reader.read(revision, subOperation, record);
-    this.#restoring ??= [];
-    const version = new KeyVersion(
-      reader.key,
-      reader.createRevision,
-      revision,
-      subOperation,
-      reader.version,
-      reader.size,
-      reader.lease,
-      null,
-    );
-    reader.release();
-    this.#restoring.push(version);
+    this.#restoring ??= new Restoration();
+    this.#restoring.add(key, record);
+  }
+
+  /** Takes the settings record, if there is one. Throws as `decodeSettings`. Keeps nothing of its memory. */
+  restoreSettings(record: Uint8Array): void {
+    invariant(this.#revision === 0, 'a store is restored before it is used');
+    this.#restoring ??= new Restoration();
+    this.#restoring.settings = decodeSettings(record);
   }
 
   /** Builds the index. Throws ERR_CORRUPT when the records and `state` do not belong together. */
   restored(state: KvState): void {
     invariant(this.#revision === 0, 'a store is restored before it is used');
-    const versions = this.#restoring ?? [];
+    const restoration = this.#restoring ?? new Restoration();
     this.#restoring = null;
-    const last = versions.at(-1);
-    if (last !== undefined && last.modRevision > state.revision) {
-      throw new KvorumError(
-        'ERR_CORRUPT',
-        `There is a history record of revision ${last.modRevision}, but the last revision applied is ${state.revision}`,
-      );
-    }
+    restoration.check(state);
     this.#revision = state.revision;
-    this.#compactedRevision = state.compactedRevision;
-    this.#keepRevisions = state.keepRevisions;
-    [this.#digestLow, this.#digestHigh] = state.digest;
-
-    // Newest last among equal keys: each version is linked to the one before, and the last one of a key stays.
-    const newest = sortByKey(versions);
-    let keys = 0;
-    const leases = new Map<string, string>();
-    for (const version of newest) {
-      if (version.lease !== null) version.lease = shared(leases, version.lease);
-      const before = keys === 0 ? undefined : newest[keys - 1];
-      if (before !== undefined && before.key === version.key) {
-        version.key = before.key;
-        version.older = before;
-        newest[keys - 1] = version;
-      } else {
-        newest[keys++] = version;
-      }
-    }
-    newest.length = keys;
+    this.#retention.restore(state.keepRevisions, restoration.settings);
+    const newest = restoration.link();
     this.#index.build(newest);
-    this.#superseding = versions.filter((version) => version.older !== null);
-    this.#supersedingHead = 0;
+    for (const { key, lease } of newest) if (lease !== null) this.#leaseKeys.move(key, null, lease);
+    this.#history.restore(restoration.versions, state.compactedRevision, state.digest);
   }
 
   #assertReady(): void {
@@ -390,39 +538,12 @@ export class KvStore {
   }
 }
 
-/** Collects the entries of one answer within its limits. */
-class Page {
-  readonly versions: KeyVersion[] = [];
-  more = false;
-  readonly #limit: number;
-  readonly #keysOnly: boolean;
-  readonly #maxBytes: number;
-  #bytes = 0;
-
-  constructor(query: RangeQuery) {
-    this.#limit = query.limit;
-    this.#keysOnly = query.keysOnly;
-    this.#maxBytes = query.maxBytes ?? Number.POSITIVE_INFINITY;
-  }
-
-  /** False once the page is full: then this version is not on it. */
-  take(version: KeyVersion): boolean {
-    const bytes = this.#bytes + version.key.length + (this.#keysOnly ? 0 : version.size);
-    const taken = this.versions.length;
-    if (taken >= this.#limit || (taken > 0 && bytes > this.#maxBytes)) {
-      this.more = true;
-      return false;
-    }
-    this.#bytes = bytes;
-    this.versions.push(version);
-    return true;
-  }
-}
-
 const NO_VALUE = new Uint8Array(0);
 
-function alive(version: KeyVersion | undefined): KeyVersion | null {
-  return version === undefined || version.version === 0 ? null : version;
+type Written = Pick<PutOperation, 'key' | 'value' | 'contentType' | 'lease'>;
+
+function alive(version: KeyVersion | undefined | null): KeyVersion | null {
+  return version === undefined || version === null || version.version === 0 ? null : version;
 }
 
 function holds(condition: Condition, latest: KeyVersion | null): boolean {
@@ -443,12 +564,4 @@ function tombstone(latest: KeyVersion, revision: number, subOperation: number): 
 function keyEntry(version: KeyVersion): KeyEntry {
   const { key, createRevision, modRevision, lease } = version;
   return { key, createRevision, modRevision, version: version.version, lease };
-}
-
-/** The same string object for equal strings. */
-function shared(strings: Map<string, string>, text: string): string {
-  const known = strings.get(text);
-  if (known !== undefined) return known;
-  strings.set(text, text);
-  return text;
 }

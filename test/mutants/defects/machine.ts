@@ -3,14 +3,15 @@ import { inRoom } from '../types.ts';
 
 const MACHINE = 'src/machine/machine.ts';
 const KV = 'src/kv/store.ts';
+const HISTORY = 'src/kv/history.ts';
 
 export const machine = inRoom('machine', [
   {
     name: 'delete-does-not-remove',
     file: KV,
     about: 'A key that was deleted is not there any more.',
-    find: '      this.#record(version, null, NO_VALUE);\n      this.#index.putFound(version);',
-    replace: '      this.#record(version, null, NO_VALUE);',
+    find: 'this.#history.add(version, null, NO_VALUE);\n    this.#index.putFound(version);',
+    replace: 'this.#history.add(version, null, NO_VALUE);',
   },
   {
     name: 'revision-not-counted',
@@ -44,19 +45,19 @@ export const machine = inRoom('machine', [
     name: 'history-dropped-too-early',
     file: KV,
     about: 'Superseded versions are kept for keepRevisions revisions.',
-    find: 'const due = this.#revision - this.#keepRevisions;',
-    replace: 'const due = this.#revision - this.#keepRevisions + 1;',
+    find: 'const due = this.#revision - keepRevisions;',
+    replace: 'const due = this.#revision - keepRevisions + 1;',
   },
   {
     name: 'compacted-read-answered',
     file: KV,
     about: 'A revision that was compacted is refused, not answered from what is left.',
-    find: 'if (revision < this.#compactedRevision) {',
-    replace: 'if (revision < 0) {',
+    find: 'if (revision < this.compactedRevision) {\n      throw',
+    replace: 'if (revision < 0) {\n      throw',
   },
   {
     name: 'restart-forgets-what-is-due',
-    file: KV,
+    file: HISTORY,
     about:
       'What is dropped, and when, depends on the history alone: replicas stay equal byte by byte, restarts included.',
     find: 'this.#superseding = versions.filter((version) => version.older !== null);',
@@ -64,9 +65,9 @@ export const machine = inRoom('machine', [
   },
   {
     name: 'digest-not-restored',
-    file: KV,
+    file: HISTORY,
     about: 'Replicas at the same index have the same digest, however often they were restarted.',
-    find: '    [this.#digestLow, this.#digestHigh] = state.digest;\n',
+    find: '    [this.#digestLow, this.#digestHigh] = digest;\n',
     replace: '',
   },
   {
