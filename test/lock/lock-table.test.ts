@@ -240,7 +240,8 @@ describe('An election', () => {
   });
 
   it('is what can be proclaimed to, not a lock', () => {
-    const token = harness.hold('a', '1');
+    const token = harness.hold('a', '1', { value: 'x' });
+    expect(harness.table.get('a')?.value).toBeNull();
     expect(harness.table.proclaim('a', token, 'x')).toBe(false);
     expect(harness.table.proclaim('b', 1, 'x')).toBe(false);
   });
@@ -403,6 +404,20 @@ describe('Fencing tokens', () => {
     harness.release('a', '1');
     expect(harness.table.token('a')).toBe(102);
     expect(harness.table.cancel('a', '2', ticket, harness.next())).toBe(102);
+  });
+
+  it('and tickets of those who were let in are below whatever comes later', () => {
+    harness.hold('a', '1', READ);
+    harness.index = 3;
+    const first = harness.wait('a', '2');
+    const second = harness.wait('a', '3', READ);
+    harness.table.cancel('a', '2', first, harness.next());
+    expect(harness.table.token('a')).toBeLessThan(second);
+    harness.index = second - 1;
+    expect(harness.wait('a', '4')).toBeGreaterThan(second);
+    harness.restart();
+    expect(harness.holders('a')).toEqual(['1', '3']);
+    expect(harness.queue('a')).toEqual(['4']);
   });
 
   it('leave no record of the floor when nothing has to be remembered', () => {
