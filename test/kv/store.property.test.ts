@@ -1,31 +1,82 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { KvStore } from '../../src/kv/store.ts';
-import { operationArbitrary, queryArbitrary } from './arbitraries.ts';
+import type { KvStoreOptions } from '../../src/kv/store.ts';
+import { isSettingsKey } from '../../src/kv/settings.ts';
+import { isHistoryKey } from '../../src/kv/record.ts';
+import { operationArbitrary, queryArbitrary, stepsArbitrary, timedStepsArbitrary } from './arbitraries.ts';
 import { MemoryView } from './memory-view.ts';
-import { Model, type ModelOperation } from './model.ts';
+import { CONTEXT, Model, type Step } from './model.ts';
 
-function run(store: KvStore, operation: ModelOperation) {
-  switch (operation.type) {
-    case 'put':
-      return store.put(operation);
-    case 'delete':
-      return store.delete(operation);
-    case 'deleteRange':
-      return store.deleteRange(operation);
+/** A store, and the state-machine time that it is told. */
+class Driver {
+  readonly view = new MemoryView();
+  store: KvStore;
+  time = 0;
+
+  constructor(options: KvStoreOptions = {}) {
+    this.store = new KvStore(this.view, options);
+  }
+
+  run(step: Step): object | null {
+    const { store } = this;
+    if (step.type === 'tick') this.time += step.ms;
+    store.tick(this.time);
+    switch (step.type) {
+      case 'put':
+        return store.put(step);
+      case 'delete':
+        return store.delete(step);
+      case 'deleteRange':
+        return store.deleteRange(step);
+      case 'txn':
+        return store.txn(step, CONTEXT);
+      case 'endLease': {
+        const keys = step.leases.flatMap((lease) => store.keysOf(lease));
+        const before = store.revision;
+        const deleted = store.deleteKeys(keys);
+        return store.revision === before ? { deleted } : { deleted, revision: store.revision };
+      }
+      case 'compact':
+        return store.compact(store.revision - step.back);
+      case 'configure': {
+        const { type: _, ...settings } = step;
+        store.configure(settings);
+        return null;
+      }
+      case 'tick':
+        return null;
+    }
+  }
+
+  restart(): void {
+    const next = new KvStore(this.view, { keepRevisions: 7, keepMs: 3, quotaBytes: 1 });
+    for (const { key, value } of this.view.records()) {
+      if (isSettingsKey(key)) next.restoreSettings(value);
+      else next.restore(key, value);
+      // A store must not hold on to what a scan lends it.
+      key.fill(0xee);
+      value.fill(0xee);
+    }
+    next.restored(this.store.state);
+    this.store = next;
+  }
+
+  get historyRecords(): number {
+    return this.view.records().filter(({ key }) => isHistoryKey(key)).length;
   }
 }
 
-function restart(store: KvStore, view: MemoryView): KvStore {
-  const next = new KvStore(view, { keepRevisions: 7 });
-  for (const { key, value } of view.records()) {
-    next.restore(key, value);
-    // A store must not hold on to what a scan lends it.
-    key.fill(0xee);
-    value.fill(0xee);
-  }
-  next.restored(store.state);
-  return next;
+const LEASES = ['1', '18446744073709551615', '2'];
+
+/** All that watches are given. */
+function changesOf(store: KvStore, revision: number) {
+  return store.changes(revision).map((change) => ({ ...change, prev: store.prevOf(change) }));
+}
+
+/** Words are for people. */
+function withoutMessage(result: object | null): object | null {
+  return result !== null && 'message' in result ? { ...result, message: '' } : result;
 }
 
 const EVERYTHING = { start: '', end: null, limit: 1000, after: null, keysOnly: false, countOnly: false };
@@ -34,22 +85,32 @@ describe('KvStore against the obvious model', () => {
   it('gives the same results, and reads the same now and at every revision that is kept', () => {
     fc.assert(
       fc.property(
-        fc.array(operationArbitrary, { minLength: 1, maxLength: 60 }),
+        fc.array(stepsArbitrary, { minLength: 1, maxLength: 60 }),
         fc.array(queryArbitrary, { minLength: 3, maxLength: 3 }),
         fc.nat(20),
-        (operations, queries, keepRevisions) => {
-          const view = new MemoryView();
-          const store = new KvStore(view, { keepRevisions });
-          const model = new Model();
-          for (const operation of operations) {
-            expect(run(store, operation)).toEqual(model.apply(operation));
+        fc.constantFrom(0, 0, 600, 3000, 30_000),
+        (steps, queries, keepRevisions, quotaBytes) => {
+          const driver = new Driver({ keepRevisions, quotaBytes, keepMs: 0 });
+          const { store } = driver;
+          const model = new Model({ keepRevisions, quotaBytes });
+          for (const step of steps) {
+            const result = driver.run(step);
+            expect(withoutMessage(result)).toEqual(model.apply(step));
             expect(store.revision).toBe(model.revision);
-            expect(store.compactedRevision).toBeLessThanOrEqual(Math.max(0, store.revision - keepRevisions));
-            expect(store.keyCount).toBe(model.allAt(model.revision).length);
-            const key = operation.type === 'deleteRange' ? operation.start : operation.key;
-            expect(store.get(key)).toEqual(model.get(key));
-            expect(store.meta(key)?.size).toBe(model.get(key)?.value.length);
+            expect(store.compactedRevision).toBe(model.compactedRevision);
+            expect(store.bytes).toBe(model.bytes);
+            const now = model.allAt(model.revision);
+            expect(store.keyCount).toBe(now.length);
+            for (const lease of LEASES) {
+              expect(store.keysOf(lease)).toEqual(model.keysOf(lease));
+              expect(store.keyCountOf(lease)).toBe(model.keysOf(lease).length);
+            }
+            if ('key' in step) {
+              expect(store.get(step.key)).toEqual(model.get(step.key));
+              expect(store.meta(step.key)?.size).toBe(model.get(step.key)?.value.length);
+            }
           }
+          expect(driver.historyRecords).toBe(model.recordsKept);
           for (let revision = store.compactedRevision; revision <= store.revision; revision++) {
             expect(store.range(EVERYTHING, revision).entries).toEqual(model.allAt(revision));
             for (const query of queries) {
@@ -63,6 +124,42 @@ describe('KvStore against the obvious model', () => {
           }
         },
       ),
+      { numRuns: 400 },
+    );
+  });
+
+  it('gives every change of every revision above the compacted one, and what was there before, after every step', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(timedStepsArbitrary, fc.integer({ min: 0, max: 9 })), { minLength: 1, maxLength: 40 }),
+        fc.nat(10),
+        (steps, keepRevisions) => {
+          const driver = new Driver({ keepRevisions, keepMs: 20, quotaBytes: 3000 });
+          // Of the model only what was written is asked, so that it need not know of time; a refusal is not written.
+          const model = new Model();
+          for (const [step, dice] of steps) {
+            if (dice === 0) driver.restart();
+            const result = driver.run(step);
+            if (step.type !== 'compact' && step.type !== 'configure' && !(result !== null && 'message' in result)) {
+              model.apply(step);
+            }
+            const { store } = driver;
+            expect(store.revision).toBe(model.revision);
+            const { compactedRevision } = store;
+            for (let revision = compactedRevision + 1; revision <= store.revision; revision++) {
+              const changes = changesOf(store, revision);
+              expect(changes).toEqual(model.changes(revision));
+              expect(changes.length).toBeGreaterThan(0);
+            }
+            expect(() => store.changes(compactedRevision)).toThrow(
+              expect.objectContaining({ code: 'ERR_COMPACTED', details: { compactRevision: compactedRevision } }),
+            );
+            expect(() => store.changes(store.revision + 1)).toThrow(
+              expect.objectContaining({ code: 'ERR_FUTURE_REVISION', details: { revision: store.revision } }),
+            );
+          }
+        },
+      ),
       { numRuns: 300 },
     );
   });
@@ -73,19 +170,18 @@ describe('KvStore against the obvious model', () => {
         fc.array(operationArbitrary, { minLength: 1, maxLength: 80 }),
         fc.nat(10),
         (operations, keepRevisions) => {
-          const view = new MemoryView();
-          const store = new KvStore(view, { keepRevisions });
+          const driver = new Driver({ keepRevisions });
           const model = new Model();
           const quiet = { type: 'put', key: 'q', value: new Uint8Array(1), contentType: null, lease: null } as const;
           for (const operation of operations) {
-            run(store, operation);
+            driver.run(operation);
             model.apply(operation);
           }
           for (let i = 0; i < 20; i++) {
-            run(store, { ...quiet, key: `q${i}`, prev: false, condition: null });
+            driver.run({ ...quiet, key: `q${i}`, prev: false, condition: null });
             model.apply({ ...quiet, key: `q${i}`, prev: false, condition: null });
           }
-          expect(view.map.size).toBe(model.recordsNeeded(store.revision - keepRevisions));
+          expect(driver.historyRecords).toBe(model.recordsNeeded(driver.store.revision - keepRevisions));
         },
       ),
       { numRuns: 300 },
@@ -95,26 +191,35 @@ describe('KvStore against the obvious model', () => {
   it('is the same store after a restart at any point: answers, later outcomes, and bytes', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(operationArbitrary, fc.integer({ min: 0, max: 9 })), { minLength: 1, maxLength: 80 }),
+        fc.array(fc.tuple(timedStepsArbitrary, fc.integer({ min: 0, max: 9 })), { minLength: 1, maxLength: 80 }),
         fc.nat(12),
-        (steps, keepRevisions) => {
-          const steadyView = new MemoryView();
-          const steady = new KvStore(steadyView, { keepRevisions });
-          const view = new MemoryView();
-          let store = new KvStore(view, { keepRevisions });
-          for (const [operation, dice] of steps) {
-            if (dice === 0) store = restart(store, view);
-            expect(run(store, operation)).toEqual(run(steady, operation));
-            expect(store.state).toEqual(steady.state);
-            expect(store.supersededVersions).toBe(steady.supersededVersions);
+        fc.constantFrom(0, 10, 200),
+        fc.constantFrom(0, 600, 3000, 30_000),
+        (steps, keepRevisions, keepMs, quotaBytes) => {
+          const steady = new Driver({ keepRevisions, keepMs, quotaBytes });
+          const restarted = new Driver({ keepRevisions, keepMs, quotaBytes });
+          for (const [i, [step, dice]] of steps.entries()) {
+            // Before the first command there is nothing stored yet that could say what the settings are.
+            if (dice === 0 && i > 0) restarted.restart();
+            expect(restarted.run(step)).toEqual(steady.run(step));
+            expect(restarted.store.state).toEqual(steady.store.state);
+            expect(restarted.store.settings).toEqual(steady.store.settings);
+            expect(restarted.store.bytes).toBe(steady.store.bytes);
+            expect(restarted.store.supersededVersions).toBe(steady.store.supersededVersions);
+            for (const lease of LEASES) expect(restarted.store.keysOf(lease)).toEqual(steady.store.keysOf(lease));
+            if (dice === 1) expect(restarted.view.records()).toEqual(steady.view.records());
           }
-          expect(view.records()).toEqual(steadyView.records());
-          for (let revision = steady.compactedRevision; revision <= steady.revision; revision++) {
-            expect(store.range(EVERYTHING, revision)).toEqual(steady.range(EVERYTHING, revision));
+          expect(restarted.view.records()).toEqual(steady.view.records());
+          const { store } = steady;
+          for (let revision = store.compactedRevision; revision <= store.revision; revision++) {
+            expect(restarted.store.range(EVERYTHING, revision)).toEqual(store.range(EVERYTHING, revision));
+            if (revision > store.compactedRevision) {
+              expect(changesOf(restarted.store, revision)).toEqual(changesOf(store, revision));
+            }
           }
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 500 },
     );
   });
 
@@ -125,8 +230,9 @@ describe('KvStore against the obvious model', () => {
         fc.array(operationArbitrary, { minLength: 1, maxLength: 40 }),
         fc.integer({ min: 1, max: 4 }),
         (before, meanwhile, limit) => {
-          const store = new KvStore(new MemoryView());
-          for (const operation of before) run(store, operation);
+          const driver = new Driver();
+          const { store } = driver;
+          for (const operation of before) driver.run(operation);
           const pinned = store.revision;
           const expected = store.range(EVERYTHING);
           const seen: unknown[] = [];
@@ -141,7 +247,7 @@ describe('KvStore against the obvious model', () => {
             knownCount = page % 2 === 0 ? answer.count : null;
             for (let i = 0; i < 3; i++) {
               const operation = meanwhile.shift();
-              if (operation !== undefined) run(store, operation);
+              if (operation !== undefined) driver.run(operation);
             }
           }
           expect(seen).toEqual(expected.entries);
