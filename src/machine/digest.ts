@@ -26,8 +26,15 @@ export class StateDigest {
   }
 }
 
-export function digestOf(bytes: Uint8Array): string {
-  return hex(hash(bytes, 1), hash(bytes, 2));
+/** Of bytes and of 32-bit words. */
+export function digestOf(bytes: Uint8Array, words: readonly number[]): string {
+  let low = hash(bytes, 1);
+  let high = hash(bytes, 2);
+  for (const word of words) {
+    low = mix32(low, word);
+    high = mix32(high ^ word, low);
+  }
+  return hex(high >>> 0, low >>> 0);
 }
 
 function hash(bytes: Uint8Array, seed: number): number {

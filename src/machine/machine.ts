@@ -18,19 +18,32 @@
  * one, which should have been refused before it was proposed (ERR_INVARIANT), or damaged data (ERR_CORRUPT).
  */
 import { KvorumError, invariant } from '../errors.ts';
+import { xxh32 } from '../kv/checksum.ts';
 import { isHistoryKey } from '../kv/record.ts';
-import { KvStore } from '../kv/store.ts';
-import type { RecordView } from '../kv/types.ts';
+import { KvStore, isSettingsKey } from '../kv/store.ts';
+import type { Refusal, RecordView, TxnContext } from '../kv/types.ts';
+import type { At } from '../lock/types.ts';
 import { decodeConfiguration } from '../raft/configuration.ts';
 import type { Configuration, GroupId } from '../raft/types.ts';
-import { COMMAND_KINDS, decodeCommand } from './command.ts';
+import { COMMAND_KINDS, decodeCommand, type DecodedCommand } from './command.ts';
+import { Coordinator } from './coordinator.ts';
 import { digestOf } from './digest.ts';
 import { parseMembers } from './members.ts';
 import { decodeMeta, encodeMeta, isMetaKey, metaKey, type MetaRecord } from './meta.ts';
-import type { AppliedEntry, CommandResult, MachineMeta, MemberRecord, StateRecord } from './types.ts';
+import { decodeResult, encodeResult } from './result.ts';
+import type {
+  AppliedEntry,
+  CommandResult,
+  Effect,
+  MachineMeta,
+  MemberRecord,
+  Once,
+  Operation,
+  StateRecord,
+} from './types.ts';
 
 /** Feature level of a new cluster, and the highest one that this version knows. */
-export const FEATURE_LEVEL = 1;
+export const FEATURE_LEVEL = 2;
 
 const NO_DATA = new Uint8Array(0);
 
@@ -39,11 +52,17 @@ export interface MachineOptions {
   readonly group?: GroupId;
   /** For a state without data; stored then. The same on all replicas. Default 100,000. */
   readonly keepRevisions?: number;
+  /** Likewise: for how long superseded versions are kept, milliseconds. Default 24 h; 0: as long as `keepRevisions` allows. */
+  readonly keepMs?: number;
+  /** Likewise: what keys, values and history may take. Default 2 GiB; 0: no limit. */
+  readonly quotaBytes?: number;
 }
 
 export class Machine {
   /** The keys: read from it, write through `apply` only. */
   readonly kv: KvStore;
+  readonly #coordinator: Coordinator;
+  readonly #txnContext: TxnContext;
   readonly #view: RecordView;
   readonly #group: GroupId | null;
   #restoredMeta: MetaRecord | null = null;
@@ -60,7 +79,23 @@ export class Machine {
   constructor(view: RecordView, options: MachineOptions = {}) {
     this.#view = view;
     this.#group = options.group ?? null;
-    this.kv = new KvStore(view, options.keepRevisions === undefined ? {} : { keepRevisions: options.keepRevisions });
+    const { keepRevisions, keepMs, quotaBytes } = options;
+    this.kv = new KvStore(view, {
+      ...(keepRevisions === undefined ? {} : { keepRevisions }),
+      ...(keepMs === undefined ? {} : { keepMs }),
+      ...(quotaBytes === undefined ? {} : { quotaBytes }),
+    });
+    const coordinator = new Coordinator(view, this.kv);
+    this.#coordinator = coordinator;
+    this.#txnContext = {
+      leaseExists: (id) => coordinator.leases.has(id),
+      lockToken: (name) => coordinator.locks.token(name),
+    };
+  }
+
+  /** Leases, locks, counters and what was done once: read from it, write through `apply` only. */
+  get coordinator(): Coordinator {
+    return this.#coordinator;
   }
 
   get appliedIndex(): number {
@@ -135,26 +170,121 @@ export class Machine {
         this.#configure(entry.data.slice());
         return null;
       case 'command':
-        return this.#command(entry.data);
+        return this.#command(entry);
     }
   }
 
-  #command(data: Uint8Array): CommandResult {
-    const { group, time, operation } = decodeCommand(data);
+  #command({ index, term, data }: AppliedEntry): CommandResult {
+    const command = decodeCommand(data);
+    const { group, time, operation, once } = command;
     invariant(this.#group === null || group === this.#group, `a command of group ${group} is in another group's log`);
     invariant(
       COMMAND_KINDS[operation.type].featureLevel <= this.#featureLevel,
       `a ${operation.type} command was proposed before the cluster's feature level allowed it`,
     );
     if (time > this.#time) this.#time = time;
+    const at = { index, time: this.#time };
+    this.kv.tick(this.#time);
+    this.#coordinator.once.tick(this.#time);
+    const result = once === null ? this.#execute(operation, at, term) : this.#executeOnce(once, command, at, term);
+    this.#coordinator.settle(at);
+    return result;
+  }
+
+  /** What was done before gets the answer of then; looked up before anything of the command itself is. */
+  #executeOnce(given: Once, { operation, body }: DecodedCommand, at: At, term: number): CommandResult {
+    const { once, leases } = this.#coordinator;
+    if ('session' in given && !leases.has(given.session)) return this.#sessionExpired(given.session);
+    const fingerprint = fingerprintOf(operation.type, body);
+    const verdict =
+      'session' in given
+        ? once.bySession(given.session, given.sequence, given.lowestUnanswered, fingerprint)
+        : once.byKey(given.key, fingerprint);
+    switch (verdict.type) {
+      case 'replay':
+        return { ...decodeResult(verdict.result), replayed: true };
+      case 'forgotten':
+        return this.#sessionExpired((given as { session: string }).session);
+      case 'mismatch':
+        return this.#refuse('ERR_IDEMPOTENCY_MISMATCH', 'this key or sequence belongs to another request');
+      case 'full':
+        return this.#refuse('ERR_OVERLOADED', 'no more results can be remembered: nothing was done');
+      case 'new':
+    }
+    const result = this.#execute(operation, at, term);
+    const record = { fingerprint, index: at.index, time: at.time, result: encodeResult(result) };
+    if ('key' in given) once.storeKey(given.key, { ...record, lowestUnanswered: 0 });
+    // A session that ended itself is not there any more: a repetition is told so.
+    else if (leases.has(given.session)) {
+      once.storeSequence(given.session, given.sequence, { ...record, lowestUnanswered: given.lowestUnanswered });
+    }
+    return result;
+  }
+
+  #execute(operation: Operation, at: At, term: number): CommandResult {
+    const coordinator = this.#coordinator;
     switch (operation.type) {
       case 'put':
-        return this.kv.put(operation);
+        return operation.lease === null || coordinator.leases.has(operation.lease)
+          ? this.kv.put(operation)
+          : coordinator.noLease(operation.lease);
       case 'delete':
         return this.kv.delete(operation);
       case 'deleteRange':
         return this.kv.deleteRange(operation);
+      case 'txn':
+        return this.kv.txn(operation, this.#txnContext);
+      case 'compact':
+        return this.kv.compact(operation.revision);
+      case 'leaseGrant':
+        return coordinator.grant(operation, at);
+      case 'leaseRenew':
+        return coordinator.renew(operation);
+      case 'leaseRevoke':
+        return coordinator.revoke(operation, at);
+      case 'leaseExpire':
+        return coordinator.expire(operation, term, at);
+      case 'leaseCheckpoint':
+        return coordinator.checkpoint(operation, term);
+      case 'lockAcquire':
+        return coordinator.acquire(operation, at);
+      case 'lockRelease':
+        return coordinator.release(operation, at);
+      case 'lockCancel':
+        return coordinator.cancel(operation, at);
+      case 'lockBreak':
+        return coordinator.break(operation, at);
+      case 'lockWake':
+        return coordinator.wake(operation, at);
+      case 'electionProclaim':
+        return coordinator.proclaim(operation);
+      case 'counterAdd':
+        return coordinator.add(operation);
+      case 'counterDelete':
+        return coordinator.deleteCounter(operation);
+      case 'settings': {
+        const { keepRevisions, keepMs, quotaBytes } = operation;
+        this.kv.configure({
+          ...(keepRevisions === null ? {} : { keepRevisions }),
+          ...(keepMs === null ? {} : { keepMs }),
+          ...(quotaBytes === null ? {} : { quotaBytes }),
+        });
+        return { ok: true, type: 'settings', revision: this.kv.revision };
+      }
     }
+  }
+
+  #sessionExpired(session: string): Refusal {
+    return this.#refuse('ERR_SESSION_EXPIRED', `session ${session} is gone, or was told to forget this sequence`);
+  }
+
+  #refuse(code: Refusal['code'], message: string): Refusal {
+    return { ok: false, code, revision: this.kv.revision, message };
+  }
+
+  /** What the entries applied since this was last asked have set off. */
+  takeEffects(): readonly Effect[] {
+    return this.#coordinator.takeEffects();
   }
 
   #configure(data: Uint8Array): void {
@@ -188,7 +318,7 @@ export class Machine {
    * time, configuration and position. Cheap at any moment; to check what is on the disk, see `StateDigest`.
    */
   digest(): string {
-    return digestOf(this.#encodeMeta());
+    return digestOf(this.#encodeMeta(), this.#coordinator.digest);
   }
 
   /** Takes one stored record; all of them come, in key order, then `restored`. Keeps nothing of its memory. */
@@ -196,7 +326,9 @@ export class Machine {
     invariant(!this.#ready, 'a machine is restored before it is used');
     if (isHistoryKey(record.key)) this.kv.restore(record.key, record.value);
     else if (isMetaKey(record.key)) this.#restoredMeta = decodeMeta(record.value);
-    else throw new KvorumError('ERR_DATA_VERSION', `The state has a record of unknown kind ${record.key[0] ?? 'none'}`);
+    else if (isSettingsKey(record.key)) this.kv.restoreSettings(record.value);
+    else if (!this.#coordinator.restore(record.key, record.value))
+      throw new KvorumError('ERR_DATA_VERSION', `The state has a record of unknown kind ${record.key[0] ?? 'none'}`);
   }
 
   /** Builds the index from the records given. Throws ERR_CORRUPT when they do not belong together. */
@@ -206,6 +338,7 @@ export class Machine {
     this.#restoredMeta = null;
     // Without a meta record there may be no history either: its revision would be beyond the last one applied.
     this.kv.restored(meta === null ? this.kv.state : meta.kv);
+    this.#coordinator.restored();
     if (meta !== null) {
       if (meta.featureLevel > FEATURE_LEVEL) {
         throw new KvorumError(
@@ -221,4 +354,12 @@ export class Machine {
     }
     this.#ready = true;
   }
+}
+
+/** What makes a repetition the same: the kind of command and all that it asks for. */
+function fingerprintOf(type: Operation['type'], body: Uint8Array | null): readonly [number, number] {
+  invariant(body !== null, 'a command that happens once carries its body as bytes');
+  const view = new DataView(body.buffer, body.byteOffset, body.length);
+  const seed = COMMAND_KINDS[type].kind;
+  return [xxh32(view, 0, body.length, seed), xxh32(view, 0, body.length, ~seed)];
 }

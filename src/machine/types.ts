@@ -65,15 +65,24 @@ export type Operation =
       readonly leases: readonly { readonly lease: string; readonly counter: number; readonly remainingMs: number }[];
     }
   | LockAcquire
+  /** `lock` stands for semaphores as well. */
   | { readonly type: 'lockRelease'; readonly name: string; readonly kind: LockKind; readonly holder: HolderRef }
   /** A waiter gives up. */
   | { readonly type: 'lockCancel'; readonly name: string; readonly lease: string; readonly ticket: number }
-  | { readonly type: 'lockBreak'; readonly name: string; readonly kind: LockKind }
+  /** Whatever the name is. */
+  | { readonly type: 'lockBreak'; readonly name: string }
   /** The rest of these is over. */
   | { readonly type: 'lockWake'; readonly names: readonly string[] }
   | { readonly type: 'electionProclaim'; readonly name: string; readonly token: number; readonly value: string | null }
   | { readonly type: 'counterAdd'; readonly name: string; readonly delta: number }
-  | { readonly type: 'counterDelete'; readonly name: string };
+  | { readonly type: 'counterDelete'; readonly name: string }
+  /** How much history is kept, and how much may be stored; null: as it is. See `StoreSettings`. */
+  | {
+      readonly type: 'settings';
+      readonly keepRevisions: number | null;
+      readonly keepMs: number | null;
+      readonly quotaBytes: number | null;
+    };
 
 /** With a lease that there is, or with one of `ttlMs` made for it, which ends when it is released, or when it is not let in. */
 export interface LockAcquire {
@@ -98,7 +107,13 @@ export type CommandResult = (
   | TxnResult
   | Refusal
   | { readonly ok: true; readonly type: 'compacted'; readonly revision: number; readonly compactedRevision: number }
-  | { readonly ok: true; readonly type: 'lease'; readonly revision: number; readonly id: string; readonly ttlMs: number }
+  | {
+      readonly ok: true;
+      readonly type: 'lease';
+      readonly revision: number;
+      readonly id: string;
+      readonly ttlMs: number;
+    }
   /** In the order of the request: TTL in milliseconds, or null for a lease that is gone. */
   | {
       readonly ok: true;
@@ -127,6 +142,7 @@ export type CommandResult = (
   /** `released`, `broken`, `cancelled`, `proclaimed`: how many that concerned; 0 for none. */
   | { readonly ok: true; readonly type: 'count'; readonly revision: number; readonly count: number }
   | { readonly ok: true; readonly type: 'counter'; readonly revision: number; readonly value: number }
+  | { readonly ok: true; readonly type: 'settings'; readonly revision: number }
 ) & {
   /** The command was applied before: this is the answer of then. */
   readonly replayed?: true;

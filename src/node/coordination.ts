@@ -5,22 +5,9 @@
  */
 import type { CompareOperator, KeyEntry, KvEntry } from '../kv/types.ts';
 import type { LockKind, LockMode } from '../lock/types.ts';
-import type { Once } from '../machine/types.ts';
-import type { CallOptions, Key, Value } from './types.ts';
+import type { CallOptions, Key, MutationOptions, Value, Written } from './types.ts';
 
-/** Of every answer to something that may change the state. */
-export interface Written {
-  /** Of the store after it. */
-  readonly revision: number;
-  /** Present: this had been done before, under the same key or sequence, and this is the answer of then. */
-  readonly replayed?: true;
-}
-
-/** Of everything that may change the state. */
-export interface MutationOptions extends CallOptions {
-  /** Done once, however often it is sent. Rejects ERR_IDEMPOTENCY_MISMATCH, ERR_SESSION_EXPIRED (outcome unknown), ERR_OVERLOADED. */
-  readonly once?: Once;
-}
+export type { MutationOptions, Written } from './types.ts';
 
 // Transactions.
 

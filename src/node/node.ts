@@ -12,7 +12,19 @@ import type { ClusterMap } from './cluster-map.ts';
 import { stageFirstEntry } from './first-entry.ts';
 import { decodeAnswers, decodePropose, decodeStored, encodeStored, FRAME, type StoredFrame } from './forwarding.ts';
 import { commit, openIdentity, type Identity } from './identity.ts';
-import { checkTimeout, KvService } from './kv-service.ts';
+import { checkTimeout } from './calls.ts';
+import type {
+  Barriers,
+  Counters,
+  Elections,
+  Leases,
+  Locks,
+  TxnAnswer,
+  TxnRequest,
+  Watch,
+  WatchOptions,
+} from './coordination.ts';
+import { deferServices } from './deferred.ts';
 import { Loop } from './loop.ts';
 import { describeCluster } from './members.ts';
 import { PeerMemory } from './peer-memory.ts';
@@ -20,6 +32,7 @@ import { registerMetrics } from './metrics.ts';
 import { resolveOptions, type ResolvedOptions } from './options.ts';
 import type { Platform } from './platform.ts';
 import { Replica } from './replica.ts';
+import { Services } from './services.ts';
 import { Transfer } from './transfer.ts';
 import type {
   AnswerHead,
@@ -32,6 +45,7 @@ import type {
   Limits,
   ListAnswer,
   ListOptions,
+  MutationOptions,
   NodeOptions,
   PutAnswer,
   PutOptions,
@@ -39,6 +53,7 @@ import type {
   ReadOptions,
   Value,
   WriteOptions,
+  Written,
 } from './types.ts';
 
 /** The one group of today; the number is in every key and message, so that there can be more. */
@@ -60,13 +75,18 @@ export interface Server {
 interface Joined {
   readonly clusterId: string;
   readonly replica: Replica;
-  readonly kv: KvService;
+  readonly services: Services;
   readonly transfer: Transfer;
 }
 
 export class Node implements KvorumNode {
   readonly failed: Promise<Error>;
   readonly registry: Registry;
+  readonly leases: Leases;
+  readonly locks: Locks;
+  readonly elections: Elections;
+  readonly barriers: Barriers;
+  readonly counters: Counters;
   readonly #options: ResolvedOptions;
   readonly #platform: Platform;
   readonly #env: Environment;
@@ -118,6 +138,12 @@ export class Node implements KvorumNode {
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
     });
+    const deferred = deferServices((action) => this.#serving(({ services }) => action(services)));
+    this.leases = deferred.leases;
+    this.locks = deferred.locks;
+    this.elections = deferred.elections;
+    this.barriers = deferred.barriers;
+    this.counters = deferred.counters;
     this.#loop = new Loop({
       env: this.#env,
       store,
@@ -160,23 +186,38 @@ export class Node implements KvorumNode {
   // Callers.
 
   put(key: Key, value: Value, options?: PutOptions): Promise<PutAnswer> {
-    return this.#serving(({ kv }) => kv.put(key, value, options));
+    return this.#serving(({ services }) => services.kv.put(key, value, options));
   }
 
   get(key: Key, options?: ReadOptions): Promise<GetAnswer> {
-    return this.#serving(({ kv }) => kv.get(key, options));
+    return this.#serving(({ services }) => services.kv.get(key, options));
   }
 
   delete(key: Key, options?: WriteOptions): Promise<DeleteAnswer> {
-    return this.#serving(({ kv }) => kv.delete(key, options));
+    return this.#serving(({ services }) => services.kv.delete(key, options));
   }
 
-  deleteRange(range: { prefix: Key } | { start: Key; end: Key | null }, options?: CallOptions): Promise<DeleteAnswer> {
-    return this.#serving(({ kv }) => kv.deleteRange(range, options));
+  deleteRange(
+    range: { prefix: Key } | { start: Key; end: Key | null },
+    options?: MutationOptions,
+  ): Promise<DeleteAnswer> {
+    return this.#serving(({ services }) => services.kv.deleteRange(range, options));
   }
 
   list(options?: ListOptions): Promise<ListAnswer> {
-    return this.#serving(({ kv }) => kv.list(options));
+    return this.#serving(({ services }) => services.kv.list(options));
+  }
+
+  txn(request: TxnRequest, options?: MutationOptions): Promise<TxnAnswer> {
+    return this.#serving(({ services }) => services.txn(request, options));
+  }
+
+  watch(options?: WatchOptions): Promise<Watch> {
+    return this.#serving(({ services }) => services.watch(options));
+  }
+
+  compact(revision: number, options?: MutationOptions): Promise<Written & { readonly compactedRevision: number }> {
+    return this.#serving(({ services }) => services.compact(revision, options));
   }
 
   transferLeadership(to?: string, options: CallOptions = {}): Promise<{ leader: string | null }> {
@@ -297,6 +338,8 @@ export class Node implements KvorumNode {
       send,
       wake: () => this.#loop.wake(),
       softStateChanged: (state) => this.#softStateChanged(state),
+      applied: (effects, now) => this.#joined?.services.applied(effects, now),
+      stateReplaced: () => this.#joined?.services.stateReplaced(),
       failed: (error) => this.#loop.fail(error),
       createCore: this.#platform.createCore,
     });
@@ -304,7 +347,12 @@ export class Node implements KvorumNode {
     this.#joined = {
       clusterId: map.clusterId,
       replica,
-      kv: new KvService(replica, env, limits),
+      services: new Services({
+        replica,
+        env,
+        limits,
+        warn: (error, message) => logger.warn({ node: name, err: error }, message),
+      }),
       transfer: new Transfer({ env, replica, bootEpoch: this.#identity.bootEpoch, send }),
     };
     registerMetrics(this.registry, { replica, store: this.#store, transport: this.#transport });
@@ -507,6 +555,8 @@ export class Node implements KvorumNode {
     const left = (): number => Math.max(0, deadline - this.#env.now());
     const server = this.#server;
     server?.stopAccepting();
+    // Whoever watches goes on elsewhere.
+    this.#joined?.services.close();
     const replica = this.#joined?.replica;
     if (replica !== undefined && this.#failure === null) {
       await this.#handOver(replica, left());

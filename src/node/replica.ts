@@ -7,7 +7,7 @@
  */
 import { invariant, KvorumError } from '../errors.ts';
 import { Machine } from '../machine/machine.ts';
-import type { CommandResult } from '../machine/types.ts';
+import type { CommandResult, Effect } from '../machine/types.ts';
 import type { createRaft } from '../raft/raft.ts';
 import type {
   Entry,
@@ -51,6 +51,10 @@ export interface ReplicaOptions {
   /** Asks the loop for a turn. */
   wake(): void;
   softStateChanged(state: SoftState): void;
+  /** Entries were applied, and their proposers answered: what they set off. */
+  applied(effects: readonly Effect[], now: number): void;
+  /** The state of a snapshot has taken the place of what there was; effects of what lies between are never told. */
+  stateReplaced(): void;
   /** An error after which this node must not go on. */
   failed(error: unknown): void;
   readonly createCore: typeof createRaft;
@@ -207,6 +211,11 @@ export class Replica {
 
   get term(): number {
     return this.#term;
+  }
+
+  /** The term in which this node leads, once an entry of it is applied: then nothing of an earlier reign is still to come. Null otherwise. */
+  get reign(): number | null {
+    return this.#soft.role === 'leader' && this.#machine.appliedTerm === this.#term ? this.#term : null;
   }
 
   /** Knows a leader, and has applied at least what was committed when it found it. */
@@ -423,6 +432,7 @@ export class Replica {
       }
     }
     this.#reads.applied(last.index);
+    this.#options.applied(this.#machine.takeEffects(), now);
   }
 
   #housekeeping(now: number, work: TurnWork): void {
@@ -519,6 +529,7 @@ export class Replica {
         this.#core.applied(index);
         this.#proposals.snapshotInstalled(index, machine.appliedTerm);
         this.#reads.applied(index);
+        this.#options.stateReplaced();
         this.#options.wake();
       })
       .catch((error: unknown) => this.#options.failed(error));

@@ -2,6 +2,8 @@
  * The embedded node as its users see it: what `startNode()` takes and gives. The HTTP API is a thin skin over this.
  */
 import type { Condition, KeyEntry, KvEntry } from '../kv/types.ts';
+import type { Once } from '../machine/types.ts';
+import type { Coordination } from './coordination.ts';
 
 /** The subset of pino's interface that Kvorum uses. */
 export interface Logger {
@@ -84,7 +86,21 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface WriteOptions extends CallOptions {
+/** Of everything that may change the state. */
+export interface MutationOptions extends CallOptions {
+  /** Done once, however often it is sent. Rejects ERR_IDEMPOTENCY_MISMATCH, ERR_SESSION_EXPIRED (outcome unknown), ERR_OVERLOADED. */
+  readonly once?: Once;
+}
+
+/** Of every answer to something that may change the state. */
+export interface Written {
+  /** Of the store after it. */
+  readonly revision: number;
+  /** Present: this had been done before, under the same key or sequence, and this is the answer of then. */
+  readonly replayed?: true;
+}
+
+export interface WriteOptions extends MutationOptions {
   readonly condition?: Condition;
   /** Give back the entry that was there. */
   readonly prev?: boolean;
@@ -125,16 +141,14 @@ export interface AnswerHead {
   readonly servedBy: string;
 }
 
-export interface PutAnswer {
-  readonly revision: number;
+export interface PutAnswer extends Written {
   readonly created: boolean;
   /** With `prev: true`: what was replaced, null when there was nothing. */
   readonly prev?: KvEntry | null;
 }
 
-export interface DeleteAnswer {
-  /** Of this deletion, or the current one when nothing was deleted. */
-  readonly revision: number;
+/** `revision`: of this deletion, or the current one when nothing was deleted. */
+export interface DeleteAnswer extends Written {
   readonly deleted: number;
   readonly prev?: KvEntry | null;
 }
@@ -187,7 +201,7 @@ export interface Readiness {
  * A running node. Every method that takes a key rejects with a KvorumError: ERR_BAD_KEY, ERR_TOO_LARGE, ERR_NO_LEADER,
  * ERR_OVERLOADED, ERR_CLOSED (outcome none), ERR_TIMEOUT (outcome unknown), ERR_CAS_FAILED (`details.current`: KvEntry or null).
  */
-export interface KvorumNode extends AsyncDisposable {
+export interface KvorumNode extends Coordination, AsyncDisposable {
   readonly name: string;
   readonly id: string;
   readonly clusterId: string;
@@ -202,7 +216,10 @@ export interface KvorumNode extends AsyncDisposable {
   get(key: Key, options?: ReadOptions): Promise<GetAnswer>;
   delete(key: Key, options?: WriteOptions): Promise<DeleteAnswer>;
   /** Every key in [start, end) or with the prefix. */
-  deleteRange(range: { prefix: Key } | { start: Key; end: Key | null }, options?: CallOptions): Promise<DeleteAnswer>;
+  deleteRange(
+    range: { prefix: Key } | { start: Key; end: Key | null },
+    options?: MutationOptions,
+  ): Promise<DeleteAnswer>;
   list(options?: ListOptions): Promise<ListAnswer>;
   cluster(): ClusterInfo;
   /** Group, revision, term and name, as of now. */

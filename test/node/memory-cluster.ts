@@ -122,6 +122,8 @@ export class MemoryNode {
       send: (to, channel, parts) => this.transport.send(to, channel, parts),
       wake: () => this.loop.wake(),
       softStateChanged: () => {},
+      applied: () => {},
+      stateReplaced: () => {},
       failed: (error) => this.loop.fail(error),
       createCore: createRaft,
     });
@@ -154,8 +156,7 @@ export class MemoryNode {
           time: 0,
           principal: null,
           authRevision: 0,
-          session: null,
-          sequence: 0,
+          once: null,
           operation: {
             type: 'put',
             key,

@@ -41,7 +41,9 @@ export class Oracle {
 
   #apply(data: Uint8Array): void {
     const { operation } = decodeCommand(data);
-    if (operation.type === 'deleteRange') throw new Error('no client deletes ranges');
+    if (operation.type !== 'put' && operation.type !== 'delete') {
+      throw new Error(`no client asks for a ${operation.type}`);
+    }
     const { key } = operation;
     const versions = this.#versions.get(key) ?? [];
     this.#versions.set(key, versions);

@@ -1,0 +1,151 @@
+/** The tables of the state: which prefix each has among the state keys, and how its records look as msgpack arrays. */
+import type { LeaseRecord } from '../kv/leases.ts';
+import type { OnceRecord, OnceRecords } from '../kv/once.ts';
+import type { RecordView } from '../kv/types.ts';
+import type { Holder, LockKind, LockMode, LockRecord, Seat } from '../lock/types.ts';
+import { KvorumError, invariant } from '../errors.ts';
+import { Fields } from './fields.ts';
+import { decodeRecord, encodeRecord, recordKey, recordName, RecordTable, type RecordCodec } from './record-table.ts';
+
+/** Beside `h` (history), `k` (settings of the store) and `m` (meta). */
+export const TABLES = {
+  leases: 0x6c,
+  locks: 0x4c,
+  seats: 0x73,
+  counters: 0x63,
+  once: 0x6f,
+} as const;
+
+const WHAT = 'A state record';
+
+export const LEASE_CODEC: RecordCodec<LeaseRecord> = {
+  encode: ({ ttlMs, owner, counter, remainingMs, ofLock }) => [ttlMs, owner, counter, remainingMs, ofLock],
+  decode: (value) => {
+    const f = new Fields(WHAT, value, 5);
+    return {
+      ttlMs: f.count('ttlMs'),
+      owner: f.textOrNull('owner'),
+      counter: f.count('counter'),
+      remainingMs: f.count('remainingMs'),
+      ofLock: f.bool('ofLock'),
+    };
+  },
+};
+
+export const COUNTER_CODEC: RecordCodec<{ readonly value: number }> = {
+  encode: ({ value }) => [value],
+  decode: (value) => ({ value: new Fields(WHAT, value, 1).integer('value') }),
+};
+
+const LOCK_KINDS: readonly LockKind[] = ['lock', 'semaphore', 'election', 'barrier'];
+const LOCK_MODES: readonly LockMode[] = ['read', 'write'];
+
+export const LOCK_CODEC: RecordCodec<LockRecord> = {
+  encode: ({ kind, limit, floor, delayMs, restUntil, holders, value }) => [
+    kind,
+    limit,
+    floor,
+    delayMs,
+    restUntil,
+    holders.map(({ token, lease, mode, owner, since, ticket }) => [token, lease, mode, owner, since, ticket]),
+    value,
+  ],
+  decode: (value) => {
+    const f = new Fields(WHAT, value, 7);
+    return {
+      kind: f.oneOf('kind', LOCK_KINDS),
+      limit: f.count('limit'),
+      floor: f.count('floor'),
+      delayMs: f.count('delayMs'),
+      restUntil: f.count('restUntil'),
+      holders: f.list('holders', decodeHolder),
+      value: f.textOrNull('value'),
+    };
+  },
+};
+
+function decodeHolder(value: unknown): Holder {
+  const f = new Fields(WHAT, value, 6);
+  return {
+    token: f.count('token'),
+    lease: f.text('lease'),
+    mode: f.oneOf('mode', LOCK_MODES),
+    owner: f.textOrNull('owner'),
+    since: f.count('since'),
+    ticket: f.count('ticket'),
+  };
+}
+
+export const SEAT_CODEC: RecordCodec<Seat> = {
+  encode: ({ lease, mode, owner, value, ticket, token, since }) => [lease, mode, owner, value, ticket, token, since],
+  decode: (value) => {
+    const f = new Fields(WHAT, value, 7);
+    return {
+      lease: f.text('lease'),
+      mode: f.oneOf('mode', LOCK_MODES),
+      owner: f.textOrNull('owner'),
+      value: f.textOrNull('value'),
+      ticket: f.count('ticket'),
+      token: f.count('token'),
+      since: f.count('since'),
+    };
+  },
+};
+
+export function lockRecords(view: RecordView): RecordTable<LockRecord> {
+  return new RecordTable(view, TABLES.locks, LOCK_CODEC);
+}
+
+export function seatRecords(view: RecordView): RecordTable<Seat> {
+  return new RecordTable(view, TABLES.seats, SEAT_CODEC);
+}
+
+export function leaseRecords(view: RecordView): RecordTable<LeaseRecord> {
+  return new RecordTable(view, TABLES.leases, LEASE_CODEC);
+}
+
+export function counterRecords(view: RecordView): RecordTable<{ readonly value: number }> {
+  return new RecordTable(view, TABLES.counters, COUNTER_CODEC);
+}
+
+/** Results of writes that happen once: on the disk only, since they may be long and are seldom asked for. */
+export class StoredOnceRecords implements OnceRecords {
+  readonly #view: RecordView;
+
+  constructor(view: RecordView) {
+    this.#view = view;
+  }
+
+  get(name: string): OnceRecord {
+    const key = recordKey(TABLES.once, name);
+    const bytes = this.#view.get(key);
+    if (bytes === undefined) throw new KvorumError('ERR_CORRUPT', `The stored result of ${name} is missing`);
+    return decodeOnce(decodeRecord(key, bytes).value);
+  }
+
+  set(name: string, record: OnceRecord): void {
+    const { fingerprint, index, time, lowestUnanswered, result } = record;
+    const key = recordKey(TABLES.once, name);
+    this.#view.put(key, encodeRecord(key, [...fingerprint, index, time, lowestUnanswered, result]).bytes);
+  }
+
+  delete(name: string): void {
+    this.#view.delete(recordKey(TABLES.once, name));
+  }
+}
+
+export function restoreOnce(key: Uint8Array, bytes: Uint8Array): { name: string; record: OnceRecord } {
+  invariant(key[0] === TABLES.once, 'a record of this table is restored');
+  return { name: recordName(key), record: decodeOnce(decodeRecord(key, bytes).value) };
+}
+
+function decodeOnce(value: unknown): OnceRecord {
+  const f = new Fields(WHAT, value, 6);
+  return {
+    fingerprint: [f.count('fingerprint'), f.count('fingerprint')],
+    index: f.count('index'),
+    time: f.count('time'),
+    lowestUnanswered: f.count('lowestUnanswered'),
+    result: f.bytes('result'),
+  };
+}
