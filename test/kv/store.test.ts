@@ -1,17 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { historyKey } from '../../src/kv/record.ts';
 import { KvStore } from '../../src/kv/store.ts';
-import type { Condition, PutOperation } from '../../src/kv/types.ts';
-import { MemoryView, bytes, text } from './memory-view.ts';
-
-function storeOf(keepRevisions?: number) {
-  const view = new MemoryView();
-  const store = new KvStore(view, keepRevisions === undefined ? {} : { keepRevisions });
-  const put = (key: string, value: string, more: Partial<PutOperation> = {}) =>
-    store.put({ key, value: bytes(value), contentType: null, lease: null, prev: false, condition: null, ...more });
-  const del = (key: string, condition: Condition | null = null) => store.delete({ key, prev: false, condition });
-  return { view, store, put, del };
-}
+import { bytes, text } from './memory-view.ts';
+import { storeOf } from './store-of.ts';
 
 const list = { start: '', end: null, limit: 100, after: null, keysOnly: true, countOnly: false };
 
@@ -77,7 +68,7 @@ describe('KvStore', () => {
   });
 
   it('says which revisions cannot be read', () => {
-    const { store, put } = storeOf(2);
+    const { store, put } = storeOf({ keepRevisions: 2 });
     for (let i = 1; i <= 6; i++) put('a', String(i));
     expect(store.compactedRevision).toBe(4);
     expect(text(store.getAt('a', 4)?.value)).toBe('4');
@@ -92,7 +83,7 @@ describe('KvStore', () => {
   });
 
   it('forgets a deleted key altogether when its time has come', () => {
-    const { store, put, del, view } = storeOf(3);
+    const { store, put, del, view } = storeOf({ keepRevisions: 3 });
     put('gone', '1');
     del('gone');
     put('back', '1');
@@ -107,7 +98,7 @@ describe('KvStore', () => {
   });
 
   it('spreads the dropping of a large deleted range over later writes', () => {
-    const { store, put, view } = storeOf(0);
+    const { store, put, view } = storeOf({ keepRevisions: 0 });
     for (let i = 0; i < 1000; i++) put(`k${i}`, 'x');
     const before = view.map.size;
     expect(store.deleteRange({ start: '', end: null }).revision).toBe(1001);
@@ -157,7 +148,7 @@ describe('KvStore', () => {
   });
 
   it('works beyond 2^32 revisions', () => {
-    const { store, put, del, view } = storeOf(5);
+    const { store, put, del, view } = storeOf({ keepRevisions: 5 });
     const far = 2 ** 40;
     store.restored({ revision: far, compactedRevision: far, keepRevisions: 5, digest: [0, 0] });
     put('a', '1');
