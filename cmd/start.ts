@@ -1,7 +1,7 @@
 /** `kvorum start`: one node in the foreground. */
 import module from 'node:module';
 
-import type { HttpOptions, KvorumNode, Limits, NodeOptions, Timing } from '../src/node/types.ts';
+import type { HttpOptions, KvorumNode, Limits, NodeOptions, StoreSettings, Timing } from '../src/node/types.ts';
 import { CONFIG_OPTION, type CommandDeclaration } from './command.ts';
 import { EXIT, reportError, UsageError, type ExitCode } from './exit.ts';
 import { option, type Options, type Values } from './options.ts';
@@ -139,6 +139,30 @@ const OPTIONS = {
     1024,
     64 * 1024 ** 3,
   ),
+  quota: option({
+    flags: '--quota <size>',
+    description: 'what keys, values and history may take; the same for all members, 0 for no limit',
+    parse: bytes(0, Number.MAX_SAFE_INTEGER),
+    fallback: undefined,
+    shown: '2GiB',
+    group: LIMITS,
+  }),
+  keepHistory: option({
+    flags: '--keep-history <duration>',
+    description: 'how long old versions are kept; the same for all members, 0 for no limit by time',
+    parse: duration(0, 365 * 86_400_000),
+    fallback: undefined,
+    shown: '24h',
+    group: LIMITS,
+  }),
+  keepRevisions: option({
+    flags: '--keep-revisions <n>',
+    description: 'for how many revisions old versions are kept; the same for all members',
+    parse: integer(0, Number.MAX_SAFE_INTEGER),
+    fallback: undefined,
+    shown: '100000',
+    group: LIMITS,
+  }),
   maxPending: option({
     flags: '--max-pending <n>',
     description: 'writes and reads that wait for their answer',
@@ -275,6 +299,11 @@ function nodeOptions(values: StartValues): NodeOptions {
       maxOverlayBytes: values.maxOverlayBytes,
       maxPending: values.maxPending,
       logKeepBytes: values.logKeepBytes,
+    }),
+    store: defined<Partial<StoreSettings>>({
+      keepRevisions: values.keepRevisions,
+      keepMs: values.keepHistory,
+      quotaBytes: values.quota,
     }),
     timing: defined<Partial<Timing>>({
       tickMs: values.tick,

@@ -3,16 +3,18 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Store } from '../storage/types.ts';
 import type { Transport } from '../transport/types.ts';
 import type { Replica } from './replica.ts';
+import type { Services } from './services.ts';
 
 export interface MetricsSources {
   readonly replica: Replica;
+  readonly services: Services;
   readonly store: Store;
   readonly transport: Transport;
 }
 
 /** Registers Kvorum's metrics, all named `kvorum_…`, in `registry`. */
 export function registerMetrics(registry: Registry, sources: MetricsSources): void {
-  const { replica, store, transport } = sources;
+  const { replica, services, store, transport } = sources;
   const group = String(replica.group);
   const registers = [registry];
   const gauge = (name: string, help: string, value: () => number): void => {
@@ -38,6 +40,17 @@ export function registerMetrics(registry: Registry, sources: MetricsSources): vo
   gauge('kvorum_snapshots_active', 'Snapshots being sent or received.', () => replica.activeSnapshots);
   gauge('kvorum_kv_revision', 'Revision of the store.', () => replica.machine.revision);
   gauge('kvorum_kv_keys', 'Keys in the store.', () => replica.machine.kv.keyCount);
+  const kv = () => replica.machine.kv;
+  const coordinator = () => replica.machine.coordinator;
+  gauge('kvorum_kv_bytes', 'Bytes of keys, values and history that count towards the quota.', () => kv().bytes);
+  gauge('kvorum_kv_quota_bytes', 'Quota of the store, 0 for none.', () => kv().settings.quotaBytes);
+  gauge('kvorum_kv_compacted_revision', 'The oldest revision that can be read.', () => kv().compactedRevision);
+  gauge('kvorum_leases', 'Leases there are.', () => coordinator().leaseCount);
+  gauge('kvorum_lock_waits', 'Callers that wait on this node to be let in.', () => services.lockWaits);
+  gauge('kvorum_watches', 'Watches open on this node.', () => services.watches.count);
+  gauge('kvorum_once_keys', 'Idempotency keys remembered.', () => coordinator().once.keyCount);
+  gauge('kvorum_once_sessions', 'Sessions with remembered writes.', () => coordinator().once.sessionCount);
+  gauge('kvorum_once_bytes', 'Bytes of remembered results.', () => coordinator().once.bytes);
   gauge('kvorum_log_bytes', 'Bytes of log entries kept.', () => store.group(replica.group).log.bytes);
   gauge(
     'kvorum_overlay_bytes',

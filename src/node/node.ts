@@ -351,11 +351,13 @@ export class Node implements KvorumNode {
         replica,
         env,
         limits,
+        store: this.#options.store,
         warn: (error, message) => logger.warn({ node: name, err: error }, message),
       }),
       transfer: new Transfer({ env, replica, bootEpoch: this.#identity.bootEpoch, send }),
     };
-    registerMetrics(this.registry, { replica, store: this.#store, transport: this.#transport });
+    const { services } = this.#joined;
+    registerMetrics(this.registry, { replica, services, store: this.#store, transport: this.#transport });
     this.#loop.start();
     this.#stopNoting = env.every(NOTE_EVERY_MS, () => this.#noteIndexes());
     logger.info({ node: name, id: this.id, cluster: map.clusterId, address: this.address }, 'joined the cluster');

@@ -1,6 +1,7 @@
 /** The options of `startNode()`, checked and with their defaults filled in. */
 import { join } from 'node:path';
 import { KvorumError } from '../errors.ts';
+import type { StoreSettings } from '../kv/settings.ts';
 import type { HttpOptions, Limits, Logger, NodeOptions, Timing } from './types.ts';
 
 export const DEFAULT_LIMITS: Limits = {
@@ -31,6 +32,12 @@ const TIMING_BOUNDS: Readonly<Record<keyof Timing, readonly [number, number]>> =
   crashHintMs: [0, 60_000],
 };
 
+const STORE_BOUNDS: Readonly<Record<keyof StoreSettings, readonly [number, number]>> = {
+  keepRevisions: [0, Number.MAX_SAFE_INTEGER],
+  keepMs: [0, Number.MAX_SAFE_INTEGER],
+  quotaBytes: [0, Number.MAX_SAFE_INTEGER],
+};
+
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 export interface ResolvedOptions {
@@ -43,6 +50,7 @@ export interface ResolvedOptions {
   readonly logger: Logger;
   readonly registry: unknown;
   readonly limits: Limits;
+  readonly store: Partial<StoreSettings>;
   readonly timing: Timing;
   readonly signal: AbortSignal | undefined;
 }
@@ -62,13 +70,13 @@ export function isAddress(text: string, zeroPort: boolean): boolean {
   return port <= 65_535 && (zeroPort || port > 0);
 }
 
-function numbers<T extends { readonly [K in keyof T]: number }>(
+function numbers<T extends { readonly [K in keyof T]?: number }>(
   what: string,
   defaults: T,
   given: Partial<T> | undefined,
   bounds: Readonly<Record<keyof T, readonly [number, number]>>,
 ): T {
-  const result = { ...defaults };
+  const result: { -readonly [K in keyof T]: number | undefined } = { ...defaults };
   for (const key of Object.keys(given ?? {}) as (keyof T)[]) {
     const value = given?.[key];
     if (value === undefined) continue;
@@ -79,7 +87,7 @@ function numbers<T extends { readonly [K in keyof T]: number }>(
     }
     result[key] = value;
   }
-  return result;
+  return result as T;
 }
 
 const KNOWN: readonly (keyof NodeOptions)[] = [
@@ -92,6 +100,7 @@ const KNOWN: readonly (keyof NodeOptions)[] = [
   'logger',
   'registry',
   'limits',
+  'store',
   'timing',
   'signal',
 ];
@@ -138,6 +147,7 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
     logger: options.logger ?? silent,
     registry: options.registry,
     limits,
+    store: numbers<Partial<StoreSettings>>('store', {}, options.store, STORE_BOUNDS),
     timing,
     signal: options.signal,
   };

@@ -1,4 +1,5 @@
 /** Everything that one group offers its callers, put together around its replica. */
+import type { StoreSettings } from '../kv/settings.ts';
 import type { Effect } from '../machine/types.ts';
 import { Acquisition } from './acquisition.ts';
 import { Calls, checkCount, typed, written } from './calls.ts';
@@ -22,6 +23,7 @@ import { LockWaits } from './lock-waits.ts';
 import { Renewals } from './renewals.ts';
 import type { Replica } from './replica.ts';
 import { TxnService } from './txn-service.ts';
+import { SettingsKeeper } from './settings-keeper.ts';
 import type { Limits } from './types.ts';
 import { WatchHub } from './watch-hub.ts';
 
@@ -29,6 +31,7 @@ export interface ServicesOptions {
   readonly replica: Replica;
   readonly env: Environment;
   readonly limits: Limits;
+  readonly store: Partial<StoreSettings>;
   /** What went wrong in the background and is tried again, or ends by itself. */
   readonly warn: (error: unknown, message: string) => void;
 }
@@ -54,11 +57,12 @@ export class Services implements Coordination {
     this.#options = options;
     const calls = new Calls(replica, env, limits);
     this.#calls = calls;
+    const reign = (): number | null => (replica.loading ? null : replica.reign);
     this.kv = new KvService(calls);
     this.#txn = new TxnService(calls);
     this.#keeper = new LeaseKeeper({
       calls,
-      reign: () => (replica.loading ? null : replica.reign),
+      reign,
       failed: (error) => warn(error, 'what leases need was not proposed, it is tried again'),
     });
     const renewals = new Renewals(calls);
@@ -71,7 +75,13 @@ export class Services implements Coordination {
     this.barriers = new BarrierService(calls, acquisition);
     this.counters = new CounterService(calls);
     this.watches = new WatchHub({ calls, loading: () => replica.loading });
-    this.#stop = env.every(KEEPER_EVERY_MS, () => this.#keeper.tick());
+    const settings = new SettingsKeeper(calls, options.store, (error) =>
+      warn(error, 'the settings of the store were not proposed, they are tried again'),
+    );
+    this.#stop = env.every(KEEPER_EVERY_MS, () => {
+      this.#keeper.tick();
+      settings.tick(reign());
+    });
   }
 
   txn(request: TxnRequest, options?: MutationOptions): Promise<TxnAnswer> {
@@ -93,7 +103,7 @@ export class Services implements Coordination {
     return { ...written(result), compactedRevision: result.compactedRevision };
   }
 
-  /** Waits for locks, for the drain. */
+  /** Who waits on this node to be let in. */
   get lockWaits(): number {
     return this.#waits.size;
   }

@@ -1,9 +1,12 @@
 /**
  * The embedded node as its users see it: what `startNode()` takes and gives. The HTTP API is a thin skin over this.
  */
+import type { StoreSettings } from '../kv/settings.ts';
 import type { Condition, KeyEntry, KvEntry } from '../kv/types.ts';
 import type { Once } from '../machine/types.ts';
 import type { Coordination } from './coordination.ts';
+
+export type { StoreSettings } from '../kv/settings.ts';
 
 /** The subset of pino's interface that Kvorum uses. */
 export interface Logger {
@@ -44,6 +47,8 @@ export interface NodeOptions {
   /** A prom-client Registry to register metrics in. Default: one of the node's own, shown at /metrics. */
   readonly registry?: unknown;
   readonly limits?: Partial<Limits>;
+  /** How much is kept and stored: part of the replicated state, proposed by whoever leads. The same for all members. Default: as it is. */
+  readonly store?: Partial<StoreSettings>;
   readonly timing?: Partial<Timing>;
   /** Give up the start after this long (bootstrap waits for every first member). Default: never. */
   readonly signal?: AbortSignal;
