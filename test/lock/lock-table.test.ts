@@ -355,6 +355,12 @@ describe('Lock delay', () => {
     expect(harness.table.get('a')).toBeUndefined();
   });
 
+  it('is told once when several are lost at once', () => {
+    for (const lease of ['1', '2']) harness.hold('a', lease, { ...delayed, ...pool(2) });
+    harness.table.leasesEnded(['1', '2'], true, harness.next());
+    expect(harness.effects('rests')).toHaveLength(1);
+  });
+
   it('is the longest that anybody asked for while the name was in use', () => {
     harness.hold('a', '1');
     harness.acquire('a', '2', { ...delayed, wait: false });

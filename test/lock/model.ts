@@ -22,7 +22,7 @@ export type Told = 'granted' | 'queued' | 'held' | 'mismatch';
 export class Model {
   readonly names = new Map<string, Name>();
   /** Let in after a wait since this was last emptied. */
-  granted: string[] = [];
+  granted: { readonly name: string; readonly lease: string }[] = [];
 
   acquire(operation: AcquireOperation, { time }: At): Told {
     const { name, kind, limit, lease, delayMs, wait } = operation;
@@ -44,7 +44,7 @@ export class Model {
     this.names.set(name, left);
     if (!enters) return 'queued';
     if (kind === 'barrier') {
-      this.granted.push(...one.seats.map((other) => `${name} ${other.lease}`));
+      this.granted.push(...one.seats.map((other) => ({ name, lease: other.lease })));
       this.names.delete(name);
     }
     seat.inside = true;
@@ -111,7 +111,7 @@ export class Model {
       if (seat.inside) continue;
       if (!mayEnter(one, seat)) break;
       seat.inside = true;
-      this.granted.push(`${name} ${seat.lease}`);
+      this.granted.push({ name, lease: seat.lease });
     }
     if (one.seats.length === 0 && one.restUntil === 0) this.names.delete(name);
   }
