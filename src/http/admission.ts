@@ -31,7 +31,7 @@ export class Admission {
   }
 
   /** Why the next request is refused, null when it is not. */
-  refusal(): Exclude<ShedReason, 'connections' | 'body_bytes'> | null {
+  refusal(): Exclude<ShedReason, 'connections' | 'body_bytes' | 'streams'> | null {
     if (this.closing) return 'closing';
     if (this.inflightRequests >= this.limits.maxInflightRequests) return 'requests';
     return this.#delay.late ? 'event_loop' : null;

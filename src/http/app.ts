@@ -50,7 +50,8 @@ export function createApp(node: KvorumNode, options: ServeOptions): { app: Fasti
     // A draining node answers with a problem, as at any other time.
     return503OnClosing: false,
     rewriteUrl,
-    routerOptions: { maxParamLength: 2048 },
+    // Names are measured by those who know their limit, and say so.
+    routerOptions: { maxParamLength: maxHeaderBytes(node.limits) },
     // A client that neither sends nor reads for longer than any call can take is gone.
     connectionTimeout: 150_000,
     keepAliveTimeout: options.keepAliveTimeoutMs ?? 72_000,
@@ -127,7 +128,7 @@ function open(
 /** 404, or 405 with Allow when another method would have been right, or the answer to a CORS preflight. */
 function answerNoRoute(service: Service, request: IncomingMessage, response: ServerResponse): void {
   const path = request.url ?? '/';
-  const methods: string[] = ROUTES.filter((route) => matches(route, path)).map(({ method }) => method);
+  const methods: string[] = ROUTES.filter((route) => PATTERNS.get(route.path)!.test(path)).map(({ method }) => method);
   const preflight =
     request.method === 'OPTIONS' && service.cors !== null && 'access-control-request-method' in request.headers;
   // A browser sends no credentials with a preflight.
@@ -149,10 +150,13 @@ function answerNoRoute(service: Service, request: IncomingMessage, response: Ser
   exchange.fail(error, ['Allow', allow]);
 }
 
-function matches(route: Route, path: string): boolean {
-  const prefix = route.path.indexOf('{');
-  return prefix === -1 ? route.path === path : path.startsWith(route.path.slice(0, prefix));
-}
+/** Paths as the router sees them: a key is one segment by now, like every other parameter. */
+const PATTERNS: ReadonlyMap<string, RegExp> = new Map(
+  ROUTES.map(({ path }) => [
+    path,
+    new RegExp(`^${path.replaceAll('.', '\\.').replaceAll(/\{\w+\}/gu, '[^/]*')}$`, 'u'),
+  ]),
+);
 
 function watchConnections(app: FastifyInstance, service: Service): void {
   const { server } = app;

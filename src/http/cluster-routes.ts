@@ -1,13 +1,12 @@
 /** The cluster: /v1/cluster. */
-import { Compile } from 'typebox/compile';
-
+import { bodyParser } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import { DEFAULT_TIMEOUT_MS, TIMEOUT } from './query.ts';
+import { TRANSFER } from './requests.ts';
 import type { Route } from './route.ts';
-import { TransferRequest } from './schemas.ts';
 
 const QUERY = { timeout: TIMEOUT };
-const transferRequest = Compile(TransferRequest);
+const transferRequest = bodyParser(TRANSFER);
 
 function getCluster(exchange: Exchange): void {
   exchange.query(QUERY);

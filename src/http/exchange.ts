@@ -6,16 +6,19 @@ import { Buffer } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { performance } from 'node:perf_hooks';
 
-import type { Validator } from 'typebox/compile';
-
 import { KvorumError } from '../errors.ts';
+import type { Written } from '../node/coordination.ts';
 import type { AnswerHead, Key } from '../node/types.ts';
+import type { BodyParser } from './body.ts';
 import { connectionOf } from './connection.ts';
 import type { BodyReader, Connection } from './connection.ts';
+import { EventStream } from './event-stream.ts';
+import type { EventSource } from './event-stream.ts';
 import { KEY_PREFIX, keyOfPath } from './key-path.ts';
 import type { KeyEncoding } from './key-path.ts';
 import { STATUS_HUNG_UP } from './metrics.ts';
 import type { RouteMetrics } from './metrics.ts';
+import { REPLAYED } from './once.ts';
 import { MAX_JSON_BYTES } from './options.ts';
 import { PROBLEM_TYPE, problemOf, reportable } from './problem.ts';
 import { parseQuery } from './query.ts';
@@ -112,6 +115,16 @@ export class Exchange implements BodyReader {
     return keyOfPath(target.slice(KEY_PREFIX.length, end === -1 ? target.length : end), encoding);
   }
 
+  /** The segment of the path behind `prefix`, as it was sent. */
+  segment(prefix: string): string {
+    const target = this.#target;
+    // As with keys: the router decodes, but there is one spelling of a prefix.
+    if (!target.startsWith(prefix)) throw new KvorumError('ERR_NOT_FOUND', 'no such resource');
+    const rest = target.slice(prefix.length);
+    const end = rest.search(/[/?]/u);
+    return end === -1 ? rest : rest.slice(0, end);
+  }
+
   get #target(): string {
     return this.request.originalUrl ?? this.request.url ?? '/';
   }
@@ -183,13 +196,24 @@ export class Exchange implements BodyReader {
     });
   }
 
-  /** Reads a JSON body that `validator` approves of. Throws or reports ERR_UNSUPPORTED_MEDIA_TYPE, ERR_INVALID_ARGUMENT. */
-  readJson<T>(validator: JsonValidator<T>, next: (exchange: Exchange, body: T) => void): void {
+  /** Reads a JSON body and makes of it what `parse` does. Throws or reports ERR_UNSUPPORTED_MEDIA_TYPE, ERR_INVALID_ARGUMENT. */
+  readJson<T>(parse: BodyParser<T>, next: (exchange: Exchange, body: T) => void, limit: number = MAX_JSON_BYTES): void {
+    this.#wantJson();
+    this.readBody(limit, (exchange, bytes) => next(exchange, parse(jsonOf(bytes))));
+  }
+
+  /** Of a call that needs no body: none at all will do, but what there is must be what it takes. */
+  readOptionalJson<T>(parse: BodyParser<T>, next: (exchange: Exchange, body: T) => void): void {
+    this.readBody(MAX_JSON_BYTES, (exchange, bytes) => {
+      if (bytes.length > 0) this.#wantJson();
+      next(exchange, parse(bytes.length > 0 ? jsonOf(bytes) : {}));
+    });
+  }
+
+  #wantJson(): void {
     const type = this.request.headers['content-type'] ?? '';
-    if (type.split(';', 1)[0]!.trim().toLowerCase() !== 'application/json') {
-      throw new KvorumError('ERR_UNSUPPORTED_MEDIA_TYPE', 'this call needs Content-Type: application/json');
-    }
-    this.readBody(MAX_JSON_BYTES, (exchange, bytes) => next(exchange, parseJson(bytes, validator)));
+    if (type.split(';', 1)[0]!.trim().toLowerCase() === 'application/json') return;
+    throw new KvorumError('ERR_UNSUPPORTED_MEDIA_TYPE', 'this call needs Content-Type: application/json');
   }
 
   /** The headers that every answer carries, appended to `headers`. */
@@ -229,6 +253,13 @@ export class Exchange implements BodyReader {
     this.sendText(status, json, type, revision);
   }
 
+  /** Answers to something that may have changed the state. */
+  sendWritten(status: number, json: string, { revision, replayed }: Written): void {
+    const headers = ['Content-Type', 'application/json', 'X-Content-Type-Options', 'nosniff'];
+    if (replayed === true) headers.push(...REPLAYED);
+    this.send(status, headers, revision, Buffer.from(json, 'utf8'));
+  }
+
   sendText(status: number, text: string, type: string, revision: number | null = null): void {
     const headers = ['Content-Type', type, 'X-Content-Type-Options', 'nosniff'];
     this.send(status, headers, revision, Buffer.from(text, 'utf8'));
@@ -255,9 +286,34 @@ export class Exchange implements BodyReader {
     }
     const problem = problemOf(error, this.requestId);
     headers.push('Content-Type', PROBLEM_TYPE, 'X-Content-Type-Options', 'nosniff');
+    if (error.details['replayed'] === true) headers.push(...REPLAYED);
     if (problem.retryAfter !== null) headers.push('Retry-After', String(problem.retryAfter));
     if (this.#connection.reading !== this) this.request.on('data', (chunk: Buffer) => this.#discard(chunk));
     this.send(problem.status, headers, null, Buffer.from(problem.json, 'utf8'));
+  }
+
+  /**
+   * Begins an answer that goes on: from now on the stream is counted, not the request. Whatever `source` needs is
+   * given back through its `close`, also when the client is gone already.
+   */
+  stream(source: EventSource): void {
+    const { streams, admission, node } = this.service;
+    const refused = admission.closing ? this.service.shed('closing') : this.service.streamRefusal();
+    if (this.#done || this.request.socket.destroyed || refused !== null) {
+      source.close();
+      this.fail(refused);
+      return;
+    }
+    const response = this.#response;
+    // No chunks: a stream lasts as long as its connection, and an event is one piece of one write.
+    response.removeHeader('Transfer-Encoding');
+    const headers = ['Content-Type', 'text/event-stream', 'Cache-Control', 'no-store', 'X-Accel-Buffering', 'no'];
+    headers.push('X-Content-Type-Options', 'nosniff', 'Connection', 'close');
+    const head = node.head();
+    response.writeHead(200, this.head(headers, head, head.revision));
+    // Counted as it begins; how long it lasts says nothing about how fast this node answers.
+    this.#finish(200);
+    streams.add(new EventStream(streams, response, source, this.requestId));
   }
 
   get arrived(): boolean {
@@ -293,20 +349,14 @@ export class Exchange implements BodyReader {
   }
 }
 
-/** What `Compile` of typebox makes of a schema. */
-export type JsonValidator<T> = Pick<Validator, 'Errors'> & { Check(value: unknown): value is T };
+const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-function parseJson<T>(bytes: Uint8Array, validator: JsonValidator<T>): T {
-  let value: unknown;
+function jsonOf(bytes: Uint8Array): unknown {
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return JSON.parse(utf8.decode(bytes));
   } catch (error) {
     throw new KvorumError('ERR_INVALID_ARGUMENT', `the body is not JSON: ${(error as Error).message}`);
   }
-  if (validator.Check(value)) return value;
-  const [first] = validator.Errors(value);
-  const where = first === undefined || first.instancePath === '' ? 'the body' : first.instancePath.slice(1);
-  throw new KvorumError('ERR_INVALID_ARGUMENT', `${where} ${first?.message ?? 'is not what this call takes'}`);
 }
 
 function tooLarge(limit: number): KvorumError {

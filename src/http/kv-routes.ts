@@ -1,10 +1,7 @@
 /** Keys and values: /v1/kv. */
-import type { IncomingHttpHeaders } from 'node:http';
-
 import { KvorumError } from '../errors.ts';
 import type { KvEntry } from '../kv/types.ts';
 import type {
-  CallOptions,
   DeleteAnswer,
   GetAnswer,
   Key,
@@ -15,11 +12,15 @@ import type {
   ReadOptions,
   WriteOptions,
 } from '../node/types.ts';
+import { isId } from './body.ts';
+import { mutationOptions } from './call.ts';
+import type { Open } from './call.ts';
 import { conditionOf, etagOf, hasVersion, satisfiesMatch } from './conditions.ts';
 import { asBuffer, DEFAULT_CONTENT_TYPE, entryJson } from './entry-json.ts';
 import type { Exchange } from './exchange.ts';
 import { keyOfOption } from './key-path.ts';
-import { DEFAULT_TIMEOUT_MS, flag, integer, oneOf, text, TIMEOUT } from './query.ts';
+import { ONCE_ANSWER_HEADERS, ONCE_ERRORS, ONCE_HEADERS, onceOf, REPLAYED } from './once.ts';
+import { DEFAULT_TIMEOUT_MS, flag, integer, invalidOption, oneOf, text, TIMEOUT } from './query.ts';
 import type { AnswerDoc, Content, Route } from './route.ts';
 
 export const ENTRY_TYPE = 'application/vnd.kvorum.entry+json';
@@ -58,17 +59,12 @@ const LIST_QUERY = {
   timeout: TIMEOUT,
 };
 
-/** What a call without options hands to the node; never changed, so one is enough. */
-function callOptions(exchange: Exchange, timeoutMs: number | undefined): CallOptions {
-  return { timeoutMs: timeoutMs ?? DEFAULT_TIMEOUT_MS, signal: exchange.signal };
-}
-
 // --- GET, HEAD ---------------------------------------------------------------------------------------------------
 
 function getKey(exchange: Exchange): void {
   const query = exchange.query(GET_QUERY);
   const key = exchange.key(query.keyEncoding);
-  const options: { -readonly [K in keyof ReadOptions]: ReadOptions[K] } = {
+  const options: Open<ReadOptions> = {
     timeoutMs: query.timeout ?? DEFAULT_TIMEOUT_MS,
     signal: exchange.signal,
   };
@@ -134,7 +130,7 @@ function putKey(exchange: Exchange): void {
   const query = exchange.query(PUT_QUERY);
   const key = exchange.key(query.keyEncoding);
   const { headers } = exchange.request;
-  const options: { -readonly [K in keyof PutOptions]: PutOptions[K] } = {
+  const options: Open<PutOptions> = {
     timeoutMs: query.timeout ?? DEFAULT_TIMEOUT_MS,
     signal: exchange.signal,
   };
@@ -149,7 +145,7 @@ function putKey(exchange: Exchange): void {
     options.contentType = contentType;
   }
   if (query.lease !== undefined) {
-    if (!/^\d{1,20}$/u.test(query.lease)) {
+    if (!isId(query.lease)) {
       throw new KvorumError('ERR_INVALID_ARGUMENT', 'option "lease" must be a lease id', {
         details: { option: 'lease' },
       });
@@ -157,27 +153,18 @@ function putKey(exchange: Exchange): void {
     options.lease = query.lease;
   }
   if (query.prev === true) options.prev = true;
-  refuseIdempotency(headers);
+  const once = onceOf(exchange.request);
+  if (once !== undefined) options.once = once;
   const condition = conditionOf(headers);
   if (condition !== undefined) options.condition = condition;
   const { node } = exchange.service;
   exchange.readBody(node.limits.maxValueBytes, (self, body) => self.settle(node.put(key, body, options), answerPut));
 }
 
-const EXACTLY_ONCE = ['idempotency-key', 'kvorum-session', 'kvorum-sequence'] as const;
-
-/** Who sends one counts on a repeated write being applied once. That is not built yet, and must not be promised by silence. */
-function refuseIdempotency(headers: IncomingHttpHeaders): void {
-  for (const header of EXACTLY_ONCE) {
-    if (headers[header] === undefined) continue;
-    throw new KvorumError('ERR_INVALID_ARGUMENT', `${header} is not supported by this version: use If-Match`, {
-      details: { header },
-    });
-  }
-}
-
-function answerPut(exchange: Exchange, { revision: written, created, prev: before }: PutAnswer): void {
+function answerPut(exchange: Exchange, answer: PutAnswer): void {
+  const { revision: written, created, prev: before } = answer;
   const headers = ['Content-Type', JSON_TYPE, 'ETag', etagOf(written)];
+  if (answer.replayed === true) headers.push(...REPLAYED);
   if (before === undefined) {
     exchange.send(200, headers, written, `{"revision":${written},"created":${created}}`);
     return;
@@ -189,12 +176,13 @@ function answerPut(exchange: Exchange, { revision: written, created, prev: befor
 function deleteKey(exchange: Exchange): void {
   const query = exchange.query(DELETE_QUERY);
   const key = exchange.key(query.keyEncoding);
-  const options: { -readonly [K in keyof WriteOptions]: WriteOptions[K] } = {
+  const options: Open<WriteOptions> = {
     timeoutMs: query.timeout ?? DEFAULT_TIMEOUT_MS,
     signal: exchange.signal,
   };
   if (query.prev === true) options.prev = true;
-  refuseIdempotency(exchange.request.headers);
+  const once = onceOf(exchange.request);
+  if (once !== undefined) options.once = once;
   const condition = conditionOf(exchange.request.headers);
   if (condition !== undefined) options.condition = condition;
   exchange.settle(exchange.service.node.delete(key, options), answerDelete);
@@ -203,26 +191,26 @@ function deleteKey(exchange: Exchange): void {
 function deleteRange(exchange: Exchange): void {
   const query = exchange.query(DELETE_RANGE_QUERY);
   const { prefix = '', all = false } = query;
-  refuseIdempotency(exchange.request.headers);
   if (conditionOf(exchange.request.headers) !== undefined) {
     throw new KvorumError('ERR_INVALID_ARGUMENT', 'a range cannot be deleted under a condition');
   }
   if (prefix === '' && !all) throw invalidOption('prefix', 'is missing or empty; to delete every key, say all=true');
   if (prefix !== '' && all) throw invalidOption('all', 'and "prefix" exclude each other');
   const range = { prefix: keyOfOption(prefix, query.keyEncoding) };
-  exchange.settle(exchange.service.node.deleteRange(range, callOptions(exchange, query.timeout)), answerDelete);
+  exchange.settle(exchange.service.node.deleteRange(range, mutationOptions(exchange, query.timeout)), answerDelete);
 }
 
-function answerDelete(exchange: Exchange, { revision: written, deleted, prev: before }: DeleteAnswer): void {
+function answerDelete(exchange: Exchange, answer: DeleteAnswer): void {
+  const { revision: written, deleted, prev: before } = answer;
   const previous = before === undefined ? '' : `,"prev":${before === null ? 'null' : entryJson(before)}`;
-  exchange.sendJson(200, `{"revision":${written},"deleted":${deleted}${previous}}`, written);
+  exchange.sendWritten(200, `{"revision":${written},"deleted":${deleted}${previous}}`, answer);
 }
 
 // --- list --------------------------------------------------------------------------------------------------------
 
 function listKeys(exchange: Exchange): void {
   const query = exchange.query(LIST_QUERY);
-  const options: { -readonly [K in keyof ListOptions]: ListOptions[K] } = {
+  const options: Open<ListOptions> = {
     timeoutMs: query.timeout ?? DEFAULT_TIMEOUT_MS,
     signal: exchange.signal,
   };
@@ -254,10 +242,6 @@ function answerList(exchange: Exchange, { revision: at, entries, count, nextCurs
   exchange.sendJson(200, json, at);
 }
 
-function invalidOption(option: string, reason: string): KvorumError {
-  return new KvorumError('ERR_INVALID_ARGUMENT', `option "${option}" ${reason}`, { details: { option } });
-}
-
 // --- the rows ----------------------------------------------------------------------------------------------------
 
 const READ_HEADERS = {
@@ -266,9 +250,10 @@ const READ_HEADERS = {
   'If-Match': 'ETag, or *: 412 when it is another',
 };
 
-const WRITE_CONDITIONS = {
+const WRITE_HEADERS = {
   'If-Match': 'Only when the key is there with this ETag ("7"), or there at all (*)',
   'If-None-Match': 'Only when the key is not there (*)',
+  ...ONCE_HEADERS,
 };
 
 const ENTRY_ANSWER_HEADERS = {
@@ -278,6 +263,11 @@ const ENTRY_ANSWER_HEADERS = {
 };
 
 const VALUE: readonly Content[] = [{ type: '*/*' }, { type: ENTRY_TYPE, schema: 'Entry' }];
+const GONE: AnswerDoc = {
+  description: 'Gone',
+  content: [{ type: JSON_TYPE, schema: 'DeleteAnswer' }],
+  headers: ONCE_ANSWER_HEADERS,
+};
 const NOT_MODIFIED: AnswerDoc = { description: 'The client has this version', headers: ENTRY_ANSWER_HEADERS };
 
 const getRow: Route = {
@@ -328,13 +318,13 @@ export const KV_ROUTES: readonly Route[] = [
       'The body is the value, byte for byte, whatever its Content-Type, which is kept and comes back with the value. ' +
       'An empty body is an empty value.',
     query: PUT_QUERY,
-    headers: WRITE_CONDITIONS,
+    headers: WRITE_HEADERS,
     body: { type: '*/*', description: 'The value' },
     answers: {
       200: {
         description: 'Written, and safe on the disks of a majority',
         content: [{ type: JSON_TYPE, schema: 'PutAnswer' }],
-        headers: { ETag: 'The new modRevision in quotes' },
+        headers: { ETag: 'The new modRevision in quotes', ...ONCE_ANSWER_HEADERS },
       },
     },
     errors: [
@@ -345,6 +335,7 @@ export const KV_ROUTES: readonly Route[] = [
       'ERR_TOO_LARGE',
       'ERR_UNSUPPORTED_MEDIA_TYPE',
       'ERR_QUOTA',
+      ...ONCE_ERRORS,
     ],
     open: false,
     always: false,
@@ -359,9 +350,9 @@ export const KV_ROUTES: readonly Route[] = [
     summary: 'Delete a key',
     description: 'A key that is not there is no error: deleted is 0, and no revision is used.',
     query: DELETE_QUERY,
-    headers: WRITE_CONDITIONS,
-    answers: { 200: { description: 'Gone', content: [{ type: JSON_TYPE, schema: 'DeleteAnswer' }] } },
-    errors: ['ERR_BAD_KEY', 'ERR_CAS_FAILED', 'ERR_TOO_LARGE'],
+    headers: WRITE_HEADERS,
+    answers: { 200: GONE },
+    errors: ['ERR_BAD_KEY', 'ERR_CAS_FAILED', 'ERR_TOO_LARGE', ...ONCE_ERRORS],
     open: false,
     always: false,
     mutating: true,
@@ -391,8 +382,9 @@ export const KV_ROUTES: readonly Route[] = [
     summary: 'Delete a range of keys',
     description: 'Every key with the prefix, in one revision. Everything: all=true.',
     query: DELETE_RANGE_QUERY,
-    answers: { 200: { description: 'Gone', content: [{ type: JSON_TYPE, schema: 'DeleteAnswer' }] } },
-    errors: ['ERR_BAD_KEY', 'ERR_TOO_LARGE'],
+    headers: ONCE_HEADERS,
+    answers: { 200: GONE },
+    errors: ['ERR_BAD_KEY', 'ERR_TOO_LARGE', ...ONCE_ERRORS],
     open: false,
     always: false,
     mutating: true,

@@ -53,13 +53,14 @@ export class RouteMetrics {
   }
 }
 
-export type ShedReason = 'requests' | 'event_loop' | 'body_bytes' | 'connections' | 'closing';
+export type ShedReason = 'requests' | 'streams' | 'event_loop' | 'body_bytes' | 'connections' | 'closing';
 
 /** What the gauges read when they are scraped. */
 export interface Levels {
   readonly inflightRequests: number;
   readonly inflightBodyBytes: number;
   readonly connections: number;
+  readonly streams: number;
   readonly eventLoopDelayMs: number;
 }
 
@@ -67,6 +68,7 @@ export class HttpMetrics {
   readonly #routes: RouteMetrics[] = [];
   readonly #shed: Record<ShedReason, number> = {
     requests: 0,
+    streams: 0,
     event_loop: 0,
     body_bytes: 0,
     connections: 0,
@@ -121,6 +123,7 @@ export class HttpMetrics {
     gauge('inflight_requests', 'Requests being answered', (now) => now.inflightRequests);
     gauge('inflight_body_bytes', 'Bytes of request bodies in memory', (now) => now.inflightBodyBytes);
     gauge('connections', 'Open connections', (now) => now.connections);
+    gauge('streams', 'Open streams of events', (now) => now.streams);
     gauge('event_loop_delay_seconds', 'How late the event loop was last', (now) => now.eventLoopDelayMs / 1000);
 
     const shedTotal: Counter<'reason'> = new Counter({

@@ -1,6 +1,7 @@
 /** The OpenAPI 3.1 document, made from the route rows. */
 import { ERRORS } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
+import { MAX_NAME_BYTES } from './name-path.ts';
 import { PROBLEM_TYPE } from './problem.ts';
 import type { AnswerDoc, Content, Route } from './route.ts';
 import { SCHEMAS } from './schemas.ts';
@@ -82,6 +83,12 @@ export function openApiOf(routes: readonly Route[], version: string): OpenApiDoc
     servers: [{ url: '/' }],
     tags: [
       { name: 'keys', description: 'Keys and values are bytes, ordered as unsigned bytes.' },
+      { name: 'watches', description: 'Changes as server-sent events, from any revision that is still kept.' },
+      { name: 'leases', description: 'A time to live that somebody has to renew, and what hangs on it.' },
+      { name: 'locks', description: 'Locks, read/write locks and semaphores, with fencing tokens.' },
+      { name: 'elections', description: 'One leader, and what it stands for.' },
+      { name: 'barriers', description: 'Nobody goes on until all are there.' },
+      { name: 'counters', description: 'Numbers to add to.' },
       { name: 'cluster', description: 'Members and leadership.' },
       { name: 'operations', description: 'Probes, metrics and documents.' },
     ],
@@ -110,19 +117,27 @@ function operationOf(route: Route): Operation {
   return operation;
 }
 
+const PATH_PARAMETERS: Readonly<Record<string, Omit<Parameter, 'name' | 'in' | 'required'>>> = {
+  key: {
+    description:
+      'Percent-encoded UTF-8; slashes may stand as they are. Keys that are not UTF-8, begin with "/", or have "//" or ' +
+      '"." and ".." segments: base64url, with keyEncoding=base64url.',
+    schema: { type: 'string', minLength: 1 },
+  },
+  name: {
+    description: 'One segment of percent-encoded UTF-8, at most 512 bytes when decoded; "/" is %2F. Not "." or "..".',
+    schema: { type: 'string', minLength: 1, maxLength: MAX_NAME_BYTES },
+  },
+  id: { description: 'Id of a lease', schema: { type: 'string', pattern: '^[0-9]{1,20}$' } },
+};
+
 function pathParameters(route: Route): Parameter[] {
-  if (!route.path.includes('{key}')) return [];
-  return [
-    {
-      name: 'key',
-      in: 'path',
-      required: true,
-      description:
-        'Percent-encoded UTF-8; slashes may stand as they are. Keys that are not UTF-8, begin with "/", or have "//" or ' +
-        '"." and ".." segments: base64url, with keyEncoding=base64url.',
-      schema: { type: 'string', minLength: 1 },
-    },
-  ];
+  return [...route.path.matchAll(/\{(\w+)\}/gu)].map(([, name]) => ({
+    name: name!,
+    in: 'path',
+    required: true,
+    ...PATH_PARAMETERS[name!]!,
+  }));
 }
 
 function queryParameters(route: Route): Parameter[] {

@@ -16,6 +16,12 @@ export interface ServeOptions extends HttpOptions {
   readonly requestTimeoutMs?: number;
   /** How often the two above are looked at. Default 1000 ms. */
   readonly timeoutCheckMs?: number;
+  /** Watches and other streams of events; those on top get 503 ERR_OVERLOADED. Default 10,000. */
+  readonly maxStreams?: number;
+  /** How often every stream gets a sign of life. Default 10,000 ms. */
+  readonly streamHeartbeatMs?: number;
+  /** A stream whose client takes nothing for this long while more waits is cut off. Default 60,000 ms. */
+  readonly streamStallMs?: number;
   /** A connection without a request is closed after this long. Default 72,000 ms, more than the usual proxy's 60 s. */
   readonly keepAliveTimeoutMs?: number;
 }
@@ -25,5 +31,10 @@ export function maxHeaderBytes({ maxKeyBytes }: Limits): number {
   return Math.max(32 * 1024, 3 * maxKeyBytes + 16 * 1024);
 }
 
-/** Bytes of a JSON body. The largest one of today names a member. */
+/** Bytes of a JSON body that carries no values. */
 export const MAX_JSON_BYTES = 64 * 1024;
+
+/** Bytes of a transaction: a value of the largest size fits however it is written (`\u0001` is six bytes for one). */
+export function maxTxnBytes({ maxKeyBytes, maxValueBytes }: Limits): number {
+  return 8 * (maxKeyBytes + maxValueBytes);
+}

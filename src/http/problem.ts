@@ -55,6 +55,8 @@ const STANDARD: ReadonlySet<string> = new Set([
   'retryable',
   'outcome',
   'requestId',
+  // Tells HTTP which header to send.
+  'replayed',
 ]);
 
 function isEntry(value: unknown): value is KvEntry {

@@ -43,20 +43,20 @@ export function parseQuery<S extends QuerySpec>(raw: string, spec: S): QueryOf<S
 function parseOne(piece: string, spec: QuerySpec, options: Record<string, unknown>): void {
   const equals = piece.indexOf('=');
   const name = decodeForm(equals === -1 ? piece : piece.slice(0, equals));
-  if (name === null) throw invalid(piece.slice(0, 64), 'is not percent-encoded UTF-8');
+  if (name === null) throw invalidOption(piece.slice(0, 64), 'is not percent-encoded UTF-8');
   const option = Object.hasOwn(spec, name) ? spec[name] : undefined;
   if (option === undefined) {
     const known = Object.keys(spec);
     const hint = known.length === 0 ? 'this call takes none' : `this call takes ${known.join(', ')}`;
-    throw invalid(name, `is unknown; ${hint}`);
+    throw invalidOption(name, `is unknown; ${hint}`);
   }
-  if (Object.hasOwn(options, name)) throw invalid(name, 'was given twice');
+  if (Object.hasOwn(options, name)) throw invalidOption(name, 'was given twice');
   const text = equals === -1 ? '' : decodeForm(piece.slice(equals + 1));
-  if (text === null) throw invalid(name, 'is not percent-encoded UTF-8');
+  if (text === null) throw invalidOption(name, 'is not percent-encoded UTF-8');
   try {
     options[name] = option.parse(text);
   } catch (error) {
-    throw invalid(name, (error as Error).message);
+    throw invalidOption(name, (error as Error).message);
   }
 }
 
@@ -65,7 +65,8 @@ function decodeForm(piece: string): string | null {
   return decodePercent(piece.includes('+') ? piece.replaceAll('+', ' ') : piece);
 }
 
-function invalid(name: string, reason: string): KvorumError {
+/** What is thrown for a value that parses, but does not go with the rest of the request. */
+export function invalidOption(name: string, reason: string): KvorumError {
   const shown = name.length > 64 ? `${name.slice(0, 64)}…` : name;
   return new KvorumError('ERR_INVALID_ARGUMENT', `option "${shown}" ${reason}`, { details: { option: shown } });
 }

@@ -4,10 +4,23 @@
  */
 import type { ErrorCode } from '../errors.ts';
 import type { Exchange } from './exchange.ts';
+import { ONCE_ANSWER_HEADERS, ONCE_ERRORS, ONCE_HEADERS } from './once.ts';
+import { TIMEOUT } from './query.ts';
 import type { QuerySpec } from './query.ts';
 import type { SchemaName } from './schemas.ts';
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
+
+export type Tag =
+  | 'keys'
+  | 'watches'
+  | 'leases'
+  | 'locks'
+  | 'elections'
+  | 'barriers'
+  | 'counters'
+  | 'cluster'
+  | 'operations';
 
 export interface Content {
   readonly type: string;
@@ -26,7 +39,7 @@ export interface Route {
   readonly method: Method;
   /** OpenAPI path template. */
   readonly path: string;
-  readonly tag: 'keys' | 'cluster' | 'operations';
+  readonly tag: Tag;
   readonly summary: string;
   readonly description: string;
   readonly query: QuerySpec;
@@ -43,4 +56,42 @@ export interface Route {
   /** May change something: an internal error leaves its outcome unknown. */
   readonly mutating: boolean;
   handle(exchange: Exchange): void;
+}
+
+// --- what many rows share ----------------------------------------------------------------------------------------
+
+/** A call whose only option is how long it may take. */
+export const TIMEOUT_QUERY = { timeout: TIMEOUT };
+
+/** A call that changes nothing. */
+export const READS = { query: TIMEOUT_QUERY, errors: [], open: false, always: false, mutating: false } as const;
+
+/** A call that may change something, and can be asked to do so once. */
+export const WRITES = {
+  query: TIMEOUT_QUERY,
+  headers: ONCE_HEADERS,
+  errors: ONCE_ERRORS,
+  open: false,
+  always: false,
+  mutating: true,
+} as const;
+
+/** Of every call that has a JSON body. */
+export const JSON_BODY_ERRORS = [
+  'ERR_REQUEST_TIMEOUT',
+  'ERR_TOO_LARGE',
+  'ERR_UNSUPPORTED_MEDIA_TYPE',
+] as const satisfies readonly ErrorCode[];
+
+export function jsonBody(schema: SchemaName, description: string): Content & { readonly description: string } {
+  return { type: 'application/json', schema, description };
+}
+
+export function jsonAnswer(schema: SchemaName, description: string): AnswerDoc {
+  return { description, content: [{ type: 'application/json', schema }] };
+}
+
+/** Of a call of `WRITES`. */
+export function writtenAnswer(schema: SchemaName, description: string): AnswerDoc {
+  return { ...jsonAnswer(schema, description), headers: ONCE_ANSWER_HEADERS };
 }

@@ -1,9 +1,28 @@
-/** The JSON shapes of the API: they validate request bodies and are the components of the OpenAPI document. */
+/** The JSON shapes of the API, as the components of the OpenAPI document. Those of requests are made from what parses them. */
 import type { TSchema } from 'typebox';
 import { Type } from 'typebox';
 
 import type { ErrorCode } from '../errors.ts';
 import { ERRORS } from '../errors.ts';
+import type { BodySpec } from './body.ts';
+import { schemaOf } from './body.ts';
+import {
+  ACQUIRE_LOCK,
+  ADD,
+  CAMPAIGN,
+  COMPACT,
+  ENTER,
+  GRANT,
+  HOLDER,
+  PROCLAIM,
+  RESIGN,
+  TRANSFER,
+  TXN_DELETE,
+  TXN_GET,
+  TXN_PUT,
+  TXN_RANGE,
+} from './requests.ts';
+import { MAX_TXN_OPERATIONS } from './txn-json.ts';
 
 const count = (description: string) => Type.Integer({ minimum: 0, description });
 const revision = (description: string) => Type.Integer({ minimum: 0, description });
@@ -76,18 +95,195 @@ export const Cluster = Type.Object({
   members: Type.Array(Type.Ref('#/components/schemas/Member')),
 });
 
-export const TransferRequest = Type.Object(
-  {
-    to: Type.Optional(
-      Type.String({ minLength: 1, description: 'Name of the new leader; default: the most up-to-date voter' }),
-    ),
-  },
-  { additionalProperties: false },
-);
-
 export const TransferAnswer = Type.Object({
   leader: nullable(Type.String({ description: 'Name of the leader now' })),
 });
+
+// --- transactions ------------------------------------------------------------------------------------------------
+
+const operator = Type.Enum(['=', '!=', '<', '>']);
+const strict = { additionalProperties: false };
+const of = (name: string, spec: BodySpec, description: string) =>
+  Type.Object({ [name]: schemaOf(spec, description) }, strict);
+
+const TxnCompare = Type.Union(
+  [
+    Type.Object(
+      {
+        key: Type.String(),
+        keyEncoding: Type.Optional(Type.Enum(['utf8', 'base64url'])),
+        target: Type.Enum(['version', 'createRevision', 'modRevision']),
+        op: operator,
+        value: count('Of a missing key: 0'),
+      },
+      strict,
+    ),
+    Type.Object(
+      {
+        key: Type.String(),
+        keyEncoding: Type.Optional(Type.Enum(['utf8', 'base64url'])),
+        target: Type.Literal('value'),
+        op: operator,
+        value: Type.String({ description: 'A missing key has none: only != holds' }),
+        encoding: Type.Optional(Type.Enum(['utf8', 'base64'])),
+      },
+      strict,
+    ),
+    Type.Object(
+      {
+        key: Type.String(),
+        keyEncoding: Type.Optional(Type.Enum(['utf8', 'base64url'])),
+        target: Type.Literal('lease'),
+        op: operator,
+        value: nullable(id('Compared as a number, null as 0')),
+      },
+      strict,
+    ),
+    Type.Object(
+      {
+        lock: Type.String({ description: 'Name of a lock' }),
+        target: Type.Literal('token'),
+        op: operator,
+        value: count('Of a lock that nobody holds: 0'),
+      },
+      strict,
+    ),
+  ],
+  { description: 'One condition' },
+);
+
+const TxnOperation = Type.Union(
+  [
+    of('put', TXN_PUT, 'Write a value'),
+    of('delete', TXN_DELETE, 'Delete a key, or every key of a span'),
+    of('get', TXN_GET, 'Read a key; sees what the operations before it wrote'),
+    of('range', TXN_RANGE, 'Read a span of keys; prefix or start must be there'),
+  ],
+  { description: 'One operation' },
+);
+
+export const TxnRequest = Type.Object(
+  {
+    if: Type.Optional(Type.Array(Type.Ref('#/components/schemas/TxnCompare'), { maxItems: MAX_TXN_OPERATIONS })),
+    then: Type.Optional(Type.Array(Type.Ref('#/components/schemas/TxnOperation'), { maxItems: MAX_TXN_OPERATIONS })),
+    else: Type.Optional(Type.Array(Type.Ref('#/components/schemas/TxnOperation'), { maxItems: MAX_TXN_OPERATIONS })),
+  },
+  strict,
+);
+
+const entry = Type.Ref('#/components/schemas/Entry');
+const entryOrKey = Type.Union([entry, Type.Ref('#/components/schemas/KeyEntry')]);
+
+export const TxnAnswer = Type.Object({
+  succeeded: Type.Boolean({ description: 'True when every condition held' }),
+  revision: revision('Of what was written; the current one when nothing was'),
+  responses: Type.Array(
+    Type.Union([
+      Type.Object({ put: Type.Object({ prev: Type.Optional(nullable(entry)) }) }),
+      Type.Object({ delete: Type.Object({ deleted: count('Keys deleted'), prev: Type.Optional(nullable(entry)) }) }),
+      Type.Object({ get: nullable(entry) }),
+      Type.Object({
+        range: Type.Object({ entries: Type.Array(entryOrKey), count: count('All keys of the span') }),
+      }),
+    ]),
+    { description: 'In the order of the operations' },
+  ),
+});
+
+export const CompactAnswer = Type.Object({ compactedRevision: revision('The oldest revision that can be read') });
+
+// --- watches -----------------------------------------------------------------------------------------------------
+
+export const WatchEvents = Type.Object(
+  {
+    revision: revision('Everything up to here was told'),
+    events: Type.Optional(
+      Type.Array(
+        Type.Intersect([
+          Type.Object({ type: Type.Enum(['put', 'delete']) }),
+          entry,
+          Type.Object({ prev: Type.Optional(nullable(entry)) }),
+        ]),
+      ),
+    ),
+  },
+  { description: 'The data of an event: what one revision changed. Of a progress event: the revision alone' },
+);
+
+// --- leases ------------------------------------------------------------------------------------------------------
+
+const lease = id('Lease id');
+const ttlMs = count('Time to live, in milliseconds');
+const owner = Type.Unknown({ description: 'As given, null for none' });
+const token = Type.Integer({ minimum: 1, description: 'Fencing token: larger than that of every earlier holder' });
+const next = nullable(Type.String({ description: 'What after is for the next page; null when this is the last' }));
+
+export const LeaseAnswer = Type.Object({ id: lease, ttlMs });
+
+export const Lease = Type.Object({
+  id: lease,
+  ttlMs,
+  remainingMs: count('Until it ends unless it is renewed, as far as this node knows'),
+  owner,
+  keys: Type.Array(Type.String(), {
+    description: 'Keys that hang on it, at most 1000, in order; one that is not UTF-8 as base64url:…',
+  }),
+  locks: Type.Array(Type.String(), { description: 'Names that it holds or waits for' }),
+});
+
+export const LeaseList = Type.Object({ leases: Type.Array(Type.Ref('#/components/schemas/Lease')), next });
+
+// --- locks, elections, barriers, counters ------------------------------------------------------------------------
+
+const name = Type.String();
+const mode = Type.Enum(['read', 'write']);
+
+export const LockAnswer = Type.Object({ name, token, lease, ttlMs });
+
+export const RenewAnswer = Type.Object({ ttlMs });
+
+export const ReleaseAnswer = Type.Object({
+  released: Type.Boolean({ description: 'False: it held nothing (any more)' }),
+});
+
+export const Holder = Type.Object({
+  token,
+  lease,
+  mode,
+  owner,
+  since: count('Milliseconds since the epoch'),
+});
+
+export const Lock = Type.Object({
+  name,
+  kind: Type.Enum(['lock', 'semaphore', 'election', 'barrier']),
+  limit: count('Permits of a semaphore, parties of a barrier, otherwise 1'),
+  holders: Type.Array(Type.Ref('#/components/schemas/Holder')),
+  queue: Type.Array(Type.Object({ lease, mode, owner }), { description: 'First come, first served' }),
+});
+
+export const LockList = Type.Object({ locks: Type.Array(Type.Ref('#/components/schemas/Lock')), next });
+
+export const BreakAnswer = Type.Object({ broken: count('How many held it') });
+
+export const ProclaimAnswer = Type.Object({ proclaimed: Type.Literal(true) });
+
+export const ResignAnswer = Type.Object({
+  resigned: Type.Boolean({ description: 'False: it did not lead (any more)' }),
+});
+
+export const Election = Type.Object({
+  name,
+  leader: nullable(Type.Object({ lease, owner })),
+  value: nullable(Type.String({ description: 'What the leader stands for' })),
+  token: nullable(token),
+});
+
+export const Barrier = Type.Object({ name, parties: count('Awaited'), entered: count('Waiting') });
+
+export const Counter = Type.Object({ name, value: Type.Integer() });
+
+export const DeletedAnswer = Type.Object({ deleted: Type.Boolean({ description: 'False: there was none' }) });
 
 export const Problem = Type.Object(
   {
@@ -102,6 +298,12 @@ export const Problem = Type.Object(
     }),
     requestId: Type.String({ description: 'Echo of X-Request-Id' }),
     option: Type.Optional(Type.String({ description: 'ERR_INVALID_ARGUMENT: the query option at fault' })),
+    field: Type.Optional(
+      Type.String({ description: 'ERR_INVALID_ARGUMENT, ERR_BAD_KEY: the field of the body at fault' }),
+    ),
+    header: Type.Optional(Type.String({ description: 'ERR_INVALID_ARGUMENT: the header at fault' })),
+    holder: Type.Optional(nullable(Type.Ref('#/components/schemas/Holder'))),
+    entered: Type.Optional(count('ERR_LOCK_HELD of a barrier: how many have entered')),
     limit: Type.Optional(Type.Integer({ description: 'ERR_TOO_LARGE: the limit, in bytes' })),
     current: Type.Optional(nullable(Type.Ref('#/components/schemas/Entry'))),
     revision: Type.Optional(revision('ERR_CAS_FAILED, ERR_FUTURE_REVISION: revision of the store')),
@@ -118,8 +320,39 @@ export const SCHEMAS = {
   ListAnswer,
   Cluster,
   Member,
-  TransferRequest,
+  TransferRequest: schemaOf(TRANSFER, 'To whom'),
   TransferAnswer,
+  TxnRequest,
+  TxnCompare,
+  TxnOperation,
+  TxnAnswer,
+  CompactRequest: schemaOf(COMPACT, 'What to forget'),
+  CompactAnswer,
+  WatchEvents,
+  GrantRequest: schemaOf(GRANT, 'A new lease'),
+  LeaseAnswer,
+  Lease,
+  LeaseList,
+  AcquireRequest: schemaOf(ACQUIRE_LOCK, 'Who wants what, and for how long'),
+  HolderRequest: schemaOf(HOLDER, 'Either of the two'),
+  LockAnswer,
+  RenewAnswer,
+  ReleaseAnswer,
+  Holder,
+  Lock,
+  LockList,
+  BreakAnswer,
+  CampaignRequest: schemaOf(CAMPAIGN, 'Who stands for what'),
+  ProclaimRequest: schemaOf(PROCLAIM, 'What the leader says'),
+  ProclaimAnswer,
+  ResignRequest: schemaOf(RESIGN, 'Who resigns'),
+  ResignAnswer,
+  Election,
+  EnterRequest: schemaOf(ENTER, 'How many are awaited'),
+  Barrier,
+  AddRequest: schemaOf(ADD, 'How much'),
+  Counter,
+  DeletedAnswer,
   Problem,
 } as const;
 

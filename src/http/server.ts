@@ -15,7 +15,8 @@ export interface HttpServer {
   readonly url: string;
   /**
    * From now on requests are answered 503 ERR_CLOSED and their connections closed, probes and metrics excepted
-   * (`/readyz` says 503); what is being answered goes on. The port stays open until `close`, so that clients are told.
+   * (`/readyz` says 503), and streams end with the same; what is being answered goes on. The port stays open until
+   * `close`, so that clients are told.
    */
   stopAccepting(): void;
   /** Stops accepting, waits for what is being answered (default 2000 ms at most), and closes. Safe to repeat. */
@@ -42,15 +43,13 @@ export async function startHttp(node: KvorumNode, options: ServeOptions = {}): P
   let closing: Promise<void> | null = null;
   return {
     url,
-    stopAccepting: () => {
-      service.admission.closing = true;
-    },
+    stopAccepting: () => service.stopAccepting(),
     close: ({ drainTimeoutMs = 2000 } = {}) => (closing ??= shutDown(app, service, drainTimeoutMs)),
   };
 }
 
 async function shutDown(app: FastifyInstance, service: Service, drainTimeoutMs: number): Promise<void> {
-  service.admission.closing = true;
+  service.stopAccepting();
   await service.admission.drained(drainTimeoutMs);
   const closed = app.close();
   // Idle connections would keep the server open as long as their clients like; answers on their way get out first.

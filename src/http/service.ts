@@ -6,6 +6,7 @@ import { Registry } from 'prom-client';
 import { KvorumError } from '../errors.ts';
 import type { KvorumNode, Logger } from '../node/types.ts';
 import { Admission } from './admission.ts';
+import { EventStreams } from './event-stream.ts';
 import { HttpMetrics } from './metrics.ts';
 import type { ShedReason } from './metrics.ts';
 import type { ServeOptions } from './options.ts';
@@ -21,14 +22,28 @@ const EXPOSED = [
   'X-Request-Id',
   'X-Create-Revision',
   'X-Version',
+  'Idempotency-Replayed',
 ].join(', ');
 
-const ALLOWED_HEADERS = 'Accept, Authorization, Content-Type, If-Match, If-None-Match, X-Request-Id';
+const ALLOWED_HEADERS = [
+  'Accept',
+  'Authorization',
+  'Content-Type',
+  'If-Match',
+  'If-None-Match',
+  'X-Request-Id',
+  'Last-Event-ID',
+  'Idempotency-Key',
+  'Kvorum-Session',
+  'Kvorum-Sequence',
+  'Kvorum-Unanswered',
+].join(', ');
 
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/u;
 
 const WHY_SHED: Readonly<Record<Exclude<ShedReason, 'closing' | 'connections'>, string>> = {
   requests: 'too many requests at the same time',
+  streams: 'too many streams at the same time',
   event_loop: 'this node is too busy',
   body_bytes: 'too many request bodies at the same time',
 };
@@ -45,6 +60,7 @@ export class Service {
   readonly logger: Logger | null;
   readonly registry: Registry;
   readonly admission: Admission;
+  readonly streams: EventStreams;
   readonly metrics: HttpMetrics;
   /** Header pairs that every answer gets, null when CORS is off. */
   readonly cors: readonly string[] | null;
@@ -67,10 +83,17 @@ export class Service {
       maxInflightBodyBytes: options.maxInflightBodyBytes ?? 64 * 1024 * 1024,
       maxEventLoopDelayMs: options.maxEventLoopDelayMs ?? 400,
     });
+    this.streams = new EventStreams({
+      maxStreams: options.maxStreams ?? 10_000,
+      heartbeatMs: options.streamHeartbeatMs ?? 10_000,
+      stallMs: options.streamStallMs ?? 60_000,
+      logger: this.logger,
+    });
     this.metrics = new HttpMetrics(this.registry, () => ({
       inflightRequests: this.admission.inflightRequests,
       inflightBodyBytes: this.admission.inflightBodyBytes,
       connections: this.connections,
+      streams: this.streams.size,
       eventLoopDelayMs: this.admission.eventLoopDelayMs,
     }));
     this.cors = options.corsOrigin === undefined ? null : corsHeaders(options.corsOrigin);
@@ -99,6 +122,17 @@ export class Service {
     return reason === null ? null : this.shed(reason);
   }
 
+  /** Why another stream is refused now, null when it is not. */
+  streamRefusal(): KvorumError | null {
+    return this.streams.full ? this.shed('streams') : null;
+  }
+
+  /** From now on requests are refused, and streams end. */
+  stopAccepting(): void {
+    this.admission.closing = true;
+    this.streams.close(new KvorumError('ERR_CLOSED', 'this node is closing; go on with another one'));
+  }
+
   /** Counts a refusal, and words it. */
   shed(reason: Exclude<ShedReason, 'connections'>): KvorumError {
     this.metrics.shed(reason);
@@ -119,6 +153,7 @@ export class Service {
   }
 
   close(): void {
+    this.stopAccepting();
     this.admission.stop();
     this.metrics.close();
   }

@@ -27,9 +27,11 @@ test.each([
   '/',
   '/v1',
   '/v1/',
-  '/v1/txn',
-  '/v1/watch',
-  '/v1/locks/a/acquire',
+  '/v1/txn/',
+  '/v1/watches',
+  '/v1/locks/a/b',
+  '/v1/locks/a/b/acquire',
+  '/v1/leases/1/renew/',
   '/docs/',
   '/favicon.ico',
   '/v1/cluster/',
@@ -50,6 +52,10 @@ test.each([
   ['PROPFIND', '/v1/kv/a', 'GET, HEAD, PUT, DELETE'],
   ['DELETE', '/v1/cluster', 'GET'],
   ['GET', '/v1/cluster/transfer-leadership', 'POST'],
+  ['GET', '/v1/txn', 'POST'],
+  ['PROPFIND', '/v1/locks/a%2Fb/acquire', 'POST'],
+  ['PUT', '/v1/locks/a%2Fb', 'GET, DELETE'],
+  ['PUT', '/v1/leases', 'POST, GET'],
   ['POST', '/livez', 'GET'],
 ])('%s %s: 405 with Allow', async (method, target, allow) => {
   const { send } = await serve();
@@ -170,7 +176,10 @@ test('CORS is off unless asked for', async () => {
     vary: 'Origin',
   });
   const written = await put('/v1/kv/a', 'x', { authorization: 'Bearer secret-token' });
-  expect(written.headers['access-control-expose-headers']).toMatch(/ETag.*X-Revision.*X-Request-Id/u);
+  expect(written.headers['access-control-expose-headers']).toMatch(
+    /ETag.*X-Revision.*X-Request-Id.*Idempotency-Replayed/u,
+  );
+  expect(preflight.headers['access-control-allow-headers']).toMatch(/Last-Event-ID.*Idempotency-Key.*Kvorum-Session/u);
   const refused = await put('/v1/kv/a', 'x');
   expect(refused.headers['access-control-allow-origin']).toBe('https://app.test');
 });

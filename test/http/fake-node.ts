@@ -7,6 +7,17 @@ import { Registry } from 'prom-client';
 import { KvorumError } from '../../src/errors.ts';
 import type { ByteKey, Condition, KvEntry } from '../../src/kv/types.ts';
 import type {
+  MutationOptions,
+  TxnAnswer,
+  TxnAnswerStep,
+  TxnCompare,
+  TxnRequest,
+  TxnRequestStep,
+  Watch,
+  WatchOptions,
+  Written,
+} from '../../src/node/coordination.ts';
+import type {
   AnswerHead,
   CallOptions,
   ClusterInfo,
@@ -24,6 +35,7 @@ import type {
   Value,
   WriteOptions,
 } from '../../src/node/types.ts';
+import { FakeCoordination, FakeWatch } from './fake-coordination.ts';
 
 interface Version {
   readonly revision: number;
@@ -34,7 +46,11 @@ interface Version {
 export interface Call {
   readonly method: string;
   readonly options: CallOptions;
+  /** What came before the options. */
+  readonly args: readonly unknown[];
 }
+
+export type Script = (...args: readonly unknown[]) => unknown;
 
 export class FakeNode implements KvorumNode {
   readonly name = 'n1';
@@ -61,6 +77,18 @@ export class FakeNode implements KvorumNode {
   leader: string | null = 'n1';
   ready = true;
   fail: (error: Error) => void = () => undefined;
+  /** Answers of the next calls by method, instead of the fake's own; undefined: the fake's own after all. */
+  readonly script = new Map<string, Script>();
+  readonly watches: FakeWatch[] = [];
+  readonly coordination = new FakeCoordination(
+    (method, args, options) => this.#enter(method, options, args),
+    () => this.#revision,
+  );
+  readonly leases = this.coordination.leases;
+  readonly locks = this.coordination.locks;
+  readonly elections = this.coordination.elections;
+  readonly barriers = this.coordination.barriers;
+  readonly counters = this.coordination.counters;
   #revision = 0;
   #compacted = 0;
   readonly #history = new Map<ByteKey, Version[]>();
@@ -73,12 +101,13 @@ export class FakeNode implements KvorumNode {
 
   async put(key: Key, value: Value, options: PutOptions = {}): Promise<PutAnswer> {
     const name = this.#key(key);
-    await this.#enter('put', options);
+    const scripted = await this.#enter('put', options, [key, value]);
+    if (scripted !== undefined) return scripted as PutAnswer;
     const bytes = typeof value === 'string' ? Buffer.from(value) : Buffer.from(value);
     if (bytes.length > this.limits.maxValueBytes) {
       throw new KvorumError('ERR_TOO_LARGE', 'value', { details: { limit: this.limits.maxValueBytes } });
     }
-    if (options.lease !== undefined) throw new KvorumError('ERR_LEASE_NOT_FOUND', 'there is no such lease');
+    if (options.lease !== undefined) await this.leases.get(options.lease);
     const before = this.#at(name, this.#revision);
     this.#check(options.condition, before);
     this.#revision++;
@@ -88,7 +117,7 @@ export class FakeNode implements KvorumNode {
       createRevision: before?.createRevision ?? this.#revision,
       modRevision: this.#revision,
       version: (before?.version ?? 0) + 1,
-      lease: null,
+      lease: options.lease ?? null,
       contentType: options.contentType ?? null,
     });
     const answer = { revision: this.#revision, created: before === null };
@@ -103,7 +132,8 @@ export class FakeNode implements KvorumNode {
 
   async delete(key: Key, options: WriteOptions = {}): Promise<DeleteAnswer> {
     const name = this.#key(key);
-    await this.#enter('delete', options);
+    const scripted = await this.#enter('delete', options, [key]);
+    if (scripted !== undefined) return scripted as DeleteAnswer;
     const before = this.#at(name, this.#revision);
     this.#check(options.condition, before);
     if (before !== null) {
@@ -118,7 +148,8 @@ export class FakeNode implements KvorumNode {
     range: { prefix: Key } | { start: Key; end: Key | null },
     options: CallOptions = {},
   ): Promise<DeleteAnswer> {
-    await this.#enter('deleteRange', options);
+    const scripted = await this.#enter('deleteRange', options, [range]);
+    if (scripted !== undefined) return scripted as DeleteAnswer;
     const inRange =
       'prefix' in range
         ? within(range.prefix, undefined, undefined)
@@ -214,8 +245,67 @@ export class FakeNode implements KvorumNode {
   }
 
   /** History below this revision is gone. */
-  compact(revision: number): void {
+  forget(revision: number): void {
     this.#compacted = revision;
+  }
+
+  async compact(
+    revision: number,
+    options: MutationOptions = {},
+  ): Promise<Written & { readonly compactedRevision: number }> {
+    const scripted = await this.#enter('compact', options, [revision]);
+    if (scripted !== undefined) return scripted as Written & { compactedRevision: number };
+    this.#readable(revision);
+    this.forget(revision);
+    return { revision: this.#revision, compactedRevision: revision };
+  }
+
+  async watch(options: WatchOptions = {}): Promise<Watch> {
+    const scripted = await this.#enter('watch', options);
+    if (scripted !== undefined) return scripted as Watch;
+    if (options.from !== undefined && options.from < this.#compacted) this.#readable(options.from);
+    const watch = new FakeWatch(options.from ?? this.#revision + 1);
+    this.watches.push(watch);
+    return watch;
+  }
+
+  async txn(request: TxnRequest, options: MutationOptions = {}): Promise<TxnAnswer> {
+    const scripted = await this.#enter('txn', options, [request]);
+    if (scripted !== undefined) return scripted as TxnAnswer;
+    const succeeded = (request.if ?? []).every((compare) => this.#holds(compare));
+    const steps = (succeeded ? request.then : request.else) ?? [];
+    if (steps.some((step) => 'put' in step || 'delete' in step)) this.#revision++;
+    const responses = steps.map((step) => this.#step(step));
+    return { revision: this.#revision, succeeded, responses };
+  }
+
+  /** Versions and values, for equality. */
+  #holds(compare: TxnCompare): boolean {
+    if (!('key' in compare) || compare.operator !== '=') throw new Error('script this');
+    const entry = this.#at(bytesOf(compare.key), this.#revision);
+    if (compare.target === 'version') return (entry?.version ?? 0) === compare.value;
+    if (compare.target !== 'value') throw new Error('script this');
+    return entry !== null && Buffer.from(compare.value as string).equals(entry.value);
+  }
+
+  #step(step: TxnRequestStep): TxnAnswerStep {
+    if ('get' in step) return { get: this.#at(bytesOf(step.get.key), this.#revision) };
+    if ('put' in step) {
+      const { value, contentType = null, prev } = step.put;
+      const key = bytesOf(step.put.key);
+      const before = this.#at(key, this.#revision);
+      this.#remember(key, {
+        key,
+        value: Buffer.from(value as string),
+        createRevision: before?.createRevision ?? this.#revision,
+        modRevision: this.#revision,
+        version: (before?.version ?? 0) + 1,
+        lease: null,
+        contentType,
+      });
+      return { put: prev === true ? { prev: before } : {} };
+    }
+    throw new Error('script this');
   }
 
   /** Holds every call from now on until the function that comes back is called. */
@@ -230,10 +320,11 @@ export class FakeNode implements KvorumNode {
     return () => release();
   }
 
-  async #enter(method: string, options: CallOptions): Promise<void> {
-    this.calls.push({ method, options });
+  async #enter(method: string, options: CallOptions, args: readonly unknown[] = []): Promise<unknown> {
+    this.calls.push({ method, options, args });
     if (this.gate !== null) await raceAbort(this.gate, options.signal);
     if (this.error !== null) throw this.error as Error;
+    return this.script.get(method)?.(...args, options);
   }
 
   #key(key: Key): ByteKey {

@@ -30,6 +30,10 @@ export interface Served {
   readonly port: number;
   readonly send: (target: string, sent?: Sent) => Promise<Answer>;
   readonly put: (target: string, body?: string | Uint8Array, headers?: http.OutgoingHttpHeaders) => Promise<Answer>;
+  /** POST of JSON. */
+  readonly post: (target: string, body: unknown, headers?: http.OutgoingHttpHeaders) => Promise<Answer>;
+  /** A stream of events; fails the test when it is answered by anything else. */
+  readonly listen: (target: string, headers?: http.OutgoingHttpHeaders) => Promise<Listener>;
 }
 
 /** A server over a fake node, gone when the test is. */
@@ -45,6 +49,13 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
     port,
     send: call,
     put: (target, body = '', headers = {}) => call(target, { method: 'PUT', body, headers }),
+    post: (target, body, headers = {}) =>
+      call(target, {
+        method: 'POST',
+        body: JSON.stringify(body),
+        headers: { 'content-type': 'application/json', ...headers },
+      }),
+    listen: (target, headers = {}) => listen(port, target, headers),
   };
 }
 
@@ -78,6 +89,93 @@ function answerOf(status: number, headers: http.IncomingHttpHeaders, bytes: Buff
       return JSON.parse(text) as Record<string, unknown>;
     },
   };
+}
+
+/** One event as a client reads it; comments have nothing but their text. */
+export interface ReadEvent {
+  readonly event?: string;
+  readonly id?: string;
+  readonly data?: string;
+  readonly comment?: string;
+}
+
+/** A client of server-sent events that keeps everything, and can stop reading. */
+export class Listener {
+  readonly response: http.IncomingMessage;
+  text = '';
+  ended = false;
+  #wake: (() => void)[] = [];
+
+  constructor(response: http.IncomingMessage) {
+    this.response = response;
+    response.setEncoding('utf8');
+    response.on('data', (chunk: string) => {
+      this.text += chunk;
+      this.#changed();
+    });
+    response.on('error', () => undefined);
+    response.on('close', () => {
+      this.ended = true;
+      this.#changed();
+    });
+    onTestFinished(() => {
+      response.destroy();
+    });
+  }
+
+  get all(): ReadEvent[] {
+    return this.text
+      .split('\n\n')
+      .slice(0, -1)
+      .map((block) => {
+        const event: Record<string, string> = {};
+        for (const line of block.split('\n')) {
+          const colon = line.indexOf(': ');
+          const name = colon <= 0 ? 'comment' : line.slice(0, colon);
+          if (name in event) throw new Error(`two lines of ${name} in ${block}`);
+          event[name] = line.slice(colon + 2);
+        }
+        return event;
+      });
+  }
+
+  /** Without comments. */
+  get events(): ReadEvent[] {
+    return this.all.filter(({ comment }) => comment === undefined);
+  }
+
+  /** The data of events without a name: what was watched. */
+  get data(): Record<string, unknown>[] {
+    return this.events
+      .filter(({ event }) => event === undefined)
+      .map(({ data }) => JSON.parse(data!) as Record<string, unknown>);
+  }
+
+  async until(done: (listener: Listener) => boolean): Promise<this> {
+    while (!done(this)) {
+      if (this.ended) throw new Error(`the stream ended after: ${this.text}`);
+      await new Promise<void>((resolve) => this.#wake.push(resolve));
+    }
+    return this;
+  }
+
+  close(): void {
+    this.response.destroy();
+  }
+
+  #changed(): void {
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+}
+
+function listen(port: number, target: string, headers: http.OutgoingHttpHeaders): Promise<Listener> {
+  return new Promise((resolve, reject) => {
+    const request = http.get({ host: '127.0.0.1', port, path: target, headers, agent: false }, (response) => {
+      if (response.statusCode === 200) resolve(new Listener(response));
+      else reject(new Error(`answered ${response.statusCode}`));
+    });
+    request.on('error', reject);
+  });
 }
 
 /** A socket, what it has received so far, and ways to wait for more. */
