@@ -11,6 +11,7 @@ import { API_VERSION, buildApp } from '../../src/http/app.ts';
 import { openApiOf } from '../../src/http/openapi.ts';
 import type { OpenApiDocument } from '../../src/http/openapi.ts';
 import { ROUTES } from '../../src/http/routes.ts';
+import { SCHEMAS } from '../../src/http/schemas.ts';
 import { FakeNode } from './fake-node.ts';
 import { serve } from './wire.ts';
 
@@ -25,6 +26,18 @@ const calls = ROUTES.map(({ method, path }) => `${method} ${path}`).sort();
 function rows(markdown: string, pattern: RegExp): string[][] {
   return [...markdown.matchAll(pattern)].map((match) => match.slice(1));
 }
+
+/** The tables of a section that are headed by the word. */
+function tablesOf(section: string, word: string): string {
+  const tables = section.matchAll(/^\|.*\|\n(?:\|.*\|\n?)*/gmu);
+  return [...tables]
+    .map(([table]) => table)
+    .filter((table) => table.startsWith(`| ${word} |`))
+    .join('');
+}
+
+const fieldTable = (section: string): string => tablesOf(section, 'field');
+const optionTable = (section: string): string => tablesOf(section, 'option') + tablesOf(section, 'metric');
 
 test('every route is in the application', async () => {
   const app = buildApp(new FakeNode());
@@ -59,8 +72,19 @@ describe.each(ROUTES.filter(({ method }) => method !== 'HEAD'))('$method $path',
     for (const name of Object.keys(route.query)) expect(section).toContain(`\`${name}\``);
   });
 
+  test('has a section that tells of every field of its body, and of no other', () => {
+    const schema = route.body?.schema;
+    if (schema === undefined) return;
+    const { properties } = SCHEMAS[schema] as unknown as { properties: Record<string, unknown> };
+    for (const name of Object.keys(properties)) expect(section).toMatch(new RegExp(`[\`"]${name}[\`"]`, 'u'));
+    const told = rows(fieldTable(section!), /^\| ((?:`\w+`(?:, )?)+) \|/gmu).flatMap(([cell]) => cell!.match(/\w+/gu)!);
+    expect(told.filter((name) => !Object.hasOwn(properties, name))).toEqual([]);
+  });
+
   test('has no option in that section that it does not take', () => {
-    const told = rows(section!, /^\| ((?:`\w+`(?:, )?)+) \|/gmu).flatMap(([cell]) => cell!.match(/\w+/gu)!);
+    const told = rows(optionTable(section!), /^\| ((?:`\w+`(?:, )?)+) \|/gmu).flatMap(([cell]) =>
+      cell!.match(/\w+/gu)!,
+    );
     const metrics = told.filter((name) => name.startsWith('kvorum_'));
     expect(told.filter((name) => !metrics.includes(name) && !Object.hasOwn(route.query, name))).toEqual([]);
   });
