@@ -357,6 +357,7 @@ export class Node implements KvorumNode {
       transfer: new Transfer({ env, replica, bootEpoch: this.#identity.bootEpoch, send }),
     };
     const { services } = this.#joined;
+    this.#platform.joined?.(this.#joined);
     registerMetrics(this.registry, { replica, services, store: this.#store, transport: this.#transport });
     this.#loop.start();
     this.#stopNoting = env.every(NOTE_EVERY_MS, () => this.#noteIndexes());

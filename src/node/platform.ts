@@ -7,6 +7,8 @@ import type { createRaft } from '../raft/raft.ts';
 import type { Store } from '../storage/types.ts';
 import type { Transport, TransportHandlers } from '../transport/types.ts';
 import type { Environment } from './env.ts';
+import type { Replica } from './replica.ts';
+import type { Services } from './services.ts';
 import type { Logger } from './types.ts';
 
 export interface Platform {
@@ -25,4 +27,6 @@ export interface Platform {
   createKey(): Promise<PrivateKey>;
   /** The Raft core; the simulator puts one around it that looks on. */
   readonly createCore: typeof createRaft;
+  /** The node has joined its cluster and is about to run: for those who look on. */
+  readonly joined?: (parts: { readonly replica: Replica; readonly services: Services }) => void;
 }

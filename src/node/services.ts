@@ -18,6 +18,7 @@ import type { Environment } from './env.ts';
 import { KvService } from './kv-service.ts';
 import { KEEPER_EVERY_MS, LeaseKeeper } from './lease-keeper.ts';
 import { LeaseService } from './lease-service.ts';
+import type { Lessor } from './lessor.ts';
 import { LockService } from './lock-service.ts';
 import { LockWaits } from './lock-waits.ts';
 import { Renewals } from './renewals.ts';
@@ -101,6 +102,11 @@ export class Services implements Coordination {
       'compacted',
     );
     return { ...written(result), compactedRevision: result.compactedRevision };
+  }
+
+  /** How long leases have left, by this node's clock. */
+  get lessor(): Lessor {
+    return this.#keeper.lessor;
   }
 
   /** Who waits on this node to be let in. */

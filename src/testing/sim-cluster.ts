@@ -3,7 +3,7 @@
  * decides everything, so that what happened once happens again.
  */
 import type { Platform } from '../node/platform.ts';
-import type { Limits, Timing } from '../node/types.ts';
+import type { Limits, StoreSettings, Timing } from '../node/types.ts';
 import { MemoryNetwork, type MemoryNetworkOptions } from '../transport/memory-transport.ts';
 import { Random } from './random.ts';
 import { SimNode } from './sim-node.ts';
@@ -16,6 +16,8 @@ export interface SimClusterOptions {
   readonly nodes?: number;
   readonly timing?: Partial<Timing>;
   readonly limits?: Partial<Limits>;
+  /** How much is kept and stored. */
+  readonly store?: Partial<StoreSettings>;
   /** How a frame travels. Default: 0.5 to 1.5 ms one way, none is lost. */
   readonly network?: Partial<Pick<MemoryNetworkOptions, 'delayMs' | 'lose'>>;
   /** How long a disk write of a node takes. Default 0.3 ms. */
@@ -39,7 +41,7 @@ export class SimCluster {
 
   /** All nodes are down. */
   constructor(options: SimClusterOptions = {}) {
-    const { seed = 1, nodes = 3, timing, limits, network, writeMs, clockRate, platform, ended } = options;
+    const { seed = 1, nodes = 3, timing, limits, store, network, writeMs, clockRate, platform, ended } = options;
     this.random = new Random(seed);
     const delays = this.random.fork();
     const redials = this.random.fork();
@@ -64,6 +66,7 @@ export class SimCluster {
           secret: 'a secret that all simulated nodes share',
           ...(timing === undefined ? {} : { timing }),
           ...(limits === undefined ? {} : { limits }),
+          ...(store === undefined ? {} : { store }),
         },
         writeMs: () => writeMs?.(name) ?? 0.3,
         ...(rate === undefined ? {} : { clockRate: rate }),
