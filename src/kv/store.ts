@@ -67,6 +67,11 @@ const MAX_WRITES_COUNTED = 128;
 const HIGH_WATER = 0.9;
 
 /** What a store without data begins with; the state itself knows afterwards. The same on all replicas. Time and quota are in force from the first `tick`. */
+/** An answer must fit a frame between nodes, and be kept for a repetition. */
+const MAX_TXN_ANSWER_BYTES = 8 * 1024 * 1024;
+/** A range in a transaction ends when its keys and values have this many bytes, though its limit may allow more: `count` tells. One entry is always given. */
+const MAX_TXN_RANGE_BYTES = 256 * 1024;
+
 export type KvStoreOptions = Partial<StoreSettings>;
 
 export interface Compacted {
@@ -333,6 +338,11 @@ export class KvStore {
       }
       bytes += costOf(step.key, step.value.length);
     }
+    const answered = this.#answeredBytes(steps);
+    if (answered > MAX_TXN_ANSWER_BYTES) {
+      const limit = MAX_TXN_ANSWER_BYTES;
+      return this.#refuse('ERR_TOO_LARGE', `The answer would have ${answered} bytes, ${limit} are allowed`, { limit });
+    }
     if (!this.#fits(bytes)) {
       const refusal = this.#makeRoom(bytes);
       if (refusal !== null) return refusal;
@@ -351,6 +361,18 @@ export class KvStore {
     }
     if (writes > 0) this.#dropSuperseded(Math.min(writes, MAX_WRITES_COUNTED));
     return { ok: true, type: 'txn', revision: this.#revision, succeeded, responses };
+  }
+
+  /** What the steps will read, ranges aside, which have a bound of their own; of keys that the transaction writes itself, what was there before. */
+  #answeredBytes(steps: readonly TxnStep[]): number {
+    let bytes = 0;
+    for (const step of steps) {
+      if (step.type === 'range') bytes += MAX_TXN_RANGE_BYTES;
+      else if (step.type === 'get' || (step.type !== 'deleteRange' && step.prev)) {
+        bytes += alive(this.#index.find(step.key))?.size ?? 0;
+      }
+    }
+    return bytes;
   }
 
   #step(step: TxnStep, revision: number, subOperation: number): TxnResponse {
@@ -376,7 +398,15 @@ export class KvStore {
         return { type: 'get', entry: this.get(step.key) };
       case 'range': {
         const { start, end, limit, keysOnly } = step;
-        const { entries, count } = this.range({ start, end, limit, keysOnly, after: null, countOnly: false });
+        const { entries, count } = this.range({
+          start,
+          end,
+          limit,
+          keysOnly,
+          after: null,
+          countOnly: false,
+          maxBytes: MAX_TXN_RANGE_BYTES,
+        });
         return { type: 'range', entries, count };
       }
     }

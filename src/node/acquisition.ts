@@ -102,7 +102,11 @@ export class Acquisition {
       signal.throwIfAborted();
     }
     const token = await cancelled;
-    return token === null ? { type: 'waited' } : { type: 'granted', token };
+    if (token !== null) return { type: 'granted', token };
+    if (kind !== 'barrier') return { type: 'waited' };
+    // Nobody holds a barrier, so the cancellation cannot tell who was through before it; as of here this node has heard.
+    await this.#calls.confirm({});
+    return this.#waits.early(name, ticket.ticket) ?? { type: 'waited' };
   }
 
   /** Null: nothing until the time was over or the caller had gone. */

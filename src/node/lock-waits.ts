@@ -64,6 +64,12 @@ export class LockWaits {
     wait.settle(fate);
   }
 
+  /** A grant that was heard of here when nobody waited for it; null for none. */
+  early(name: string, ticket: number): Fate | null {
+    const fate = this.#early.get(idOf(name, ticket));
+    return fate?.type === 'granted' ? fate : null;
+  }
+
   /** Null: it stands in the queue. Only where the entry of the ticket is applied. */
   fate(locks: LockTable, name: string, ticket: number): Fate | null {
     return this.#early.get(idOf(name, ticket)) ?? fateOf(locks, name, ticket);

@@ -39,6 +39,11 @@ export class TxnService {
       then: then.map((step) => this.#step(step)),
       otherwise: otherwise.map((step) => this.#step(step)),
     } as const;
+    for (const steps of [operation.then, operation.otherwise]) {
+      const asked = steps.reduce((sum, step) => sum + (step.type === 'range' ? step.limit : 0), 0);
+      if (asked > MAX_LIMIT)
+        throw invalid(`the ranges of one branch ask for ${asked} entries, ${MAX_LIMIT} are allowed`);
+    }
     const fault = checkTxn(operation);
     if (fault !== null) throw invalid(fault);
     const result = typed(await this.#calls.propose(operation, options), 'txn');
