@@ -3,15 +3,17 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 
+import { Compile } from 'typebox/compile';
 import { describe, expect, test } from 'vitest';
 
-import { ERRORS } from '../../src/errors.ts';
+import { ERRORS, KvorumError } from '../../src/errors.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import { API_VERSION, buildApp } from '../../src/http/app.ts';
-import { openApiOf } from '../../src/http/openapi.ts';
+import { errorsOf, openApiOf } from '../../src/http/openapi.ts';
 import type { OpenApiDocument } from '../../src/http/openapi.ts';
 import { ROUTES } from '../../src/http/routes.ts';
 import { SCHEMAS } from '../../src/http/schemas.ts';
+import type { SchemaName } from '../../src/http/schemas.ts';
 import { FakeNode } from './fake-node.ts';
 import { serve } from './wire.ts';
 
@@ -160,6 +162,133 @@ test.each([
   expectDescribed(document, path, method, status, answer.headers['content-type'] ?? '');
   for (const name of ['x-group', 'x-revision', 'x-raft-term', 'x-served-by', 'x-request-id']) {
     expect(answer.headers[name]).toBeDefined();
+  }
+});
+
+// --- bodies ------------------------------------------------------------------------------------------------------
+
+const context = Object.fromEntries(
+  Object.entries(SCHEMAS).map(([name, schema]) => [`#/components/schemas/${name}`, schema]),
+);
+
+/** Fails the test when `value` is not what the schema of that name says. */
+function expectSchema(name: SchemaName, value: unknown): void {
+  const [error] = Compile(context, SCHEMAS[name]).Errors(value);
+  expect(error === undefined, `${name}: ${JSON.stringify(error)} in ${JSON.stringify(value)}`).toBe(true);
+}
+
+const txn = {
+  if: [
+    { key: 'a', target: 'value', op: '=', value: 'eA==', encoding: 'base64' },
+    { key: 'a', target: 'version', op: '=', value: 1 },
+  ],
+  then: [
+    { put: { key: 'a', value: 'x', prev: true, contentType: 'a/b' } },
+    { get: { key: 'YQ', keyEncoding: 'base64url' } },
+    { get: { key: 'none' } },
+  ],
+  else: [{ delete: { prefix: 'a' } }, { range: { start: 'a', end: 'b', limit: 1, keysOnly: true } }],
+};
+
+/** In this order on one node: method, path, target, body, status. */
+const CALLS: readonly (readonly [string, string, string, unknown, number])[] = [
+  ['PUT', '/v1/kv/{key}', '/v1/kv/a', undefined, 200],
+  ['PUT', '/v1/kv/{key}', '/v1/kv/a?prev=true', undefined, 200],
+  ['GET', '/v1/kv', '/v1/kv', undefined, 200],
+  ['GET', '/v1/kv', '/v1/kv?keysOnly=true', undefined, 200],
+  ['POST', '/v1/txn', '/v1/txn', {}, 200],
+  ['POST', '/v1/txn', '/v1/txn', { then: txn.then }, 200],
+  ['POST', '/v1/txn', '/v1/txn', { if: [{}] }, 400],
+  ['POST', '/v1/compact', '/v1/compact', { revision: 1 }, 200],
+  ['POST', '/v1/compact', '/v1/compact', { revision: 99 }, 400],
+  ['DELETE', '/v1/kv/{key}', '/v1/kv/a?prev=true', undefined, 200],
+  ['DELETE', '/v1/kv', '/v1/kv?all=true', undefined, 200],
+  ['POST', '/v1/leases', '/v1/leases', { ttl: '15s', owner: { a: 1 } }, 201],
+  ['POST', '/v1/leases', '/v1/leases', { ttl: 0 }, 400],
+  ['GET', '/v1/leases', '/v1/leases', undefined, 200],
+  ['GET', '/v1/leases/{id}', '/v1/leases/41', undefined, 200],
+  ['GET', '/v1/leases/{id}', '/v1/leases/7', undefined, 410],
+  ['POST', '/v1/leases/{id}/renew', '/v1/leases/41/renew', undefined, 200],
+  [
+    'POST',
+    '/v1/locks/{name}/acquire',
+    '/v1/locks/a/acquire',
+    { lease: '41', mode: 'write', wait: 0, delay: '1s' },
+    200,
+  ],
+  ['POST', '/v1/locks/{name}/acquire', '/v1/locks/a/acquire', { ttl: 1000, permits: 2, owner: null }, 409],
+  ['POST', '/v1/locks/{name}/renew', '/v1/locks/a/renew', { lease: '41' }, 200],
+  ['POST', '/v1/locks/{name}/renew', '/v1/locks/a/renew', { token: 7 }, 410],
+  ['GET', '/v1/locks/{name}', '/v1/locks/a', undefined, 200],
+  ['GET', '/v1/locks', '/v1/locks', undefined, 200],
+  ['POST', '/v1/locks/{name}/release', '/v1/locks/a/release', { lease: '41' }, 200],
+  ['DELETE', '/v1/locks/{name}', '/v1/locks/a', undefined, 200],
+  ['GET', '/v1/elections/{name}', '/v1/elections/e', undefined, 200],
+  ['POST', '/v1/elections/{name}/campaign', '/v1/elections/e/campaign', { ttl: '5s', value: 'x', owner: 'me' }, 200],
+  ['POST', '/v1/elections/{name}/campaign', '/v1/elections/e/campaign', { wait: '0s' }, 409],
+  ['GET', '/v1/elections/{name}', '/v1/elections/e', undefined, 200],
+  ['POST', '/v1/elections/{name}/proclaim', '/v1/elections/e/proclaim', { token: 44, value: 'y' }, 200],
+  ['POST', '/v1/elections/{name}/proclaim', '/v1/elections/e/proclaim', { token: 7, value: 'y' }, 410],
+  ['POST', '/v1/elections/{name}/resign', '/v1/elections/e/resign', { token: 44 }, 200],
+  ['POST', '/v1/barriers/{name}/enter', '/v1/barriers/b/enter', { parties: 2 }, 409],
+  ['POST', '/v1/barriers/{name}/enter', '/v1/barriers/b/enter', { parties: 1, wait: '1s' }, 200],
+  ['GET', '/v1/barriers/{name}', '/v1/barriers/b', undefined, 200],
+  ['POST', '/v1/counters/{name}/add', '/v1/counters/c/add', { delta: -2 }, 200],
+  ['GET', '/v1/counters/{name}', '/v1/counters/c', undefined, 200],
+  ['DELETE', '/v1/counters/{name}', '/v1/counters/c', undefined, 200],
+  ['DELETE', '/v1/leases/{id}', '/v1/leases/41', undefined, 200],
+  ['GET', '/v1/watch', '/v1/watch?from=x', undefined, 400],
+  ['GET', '/v1/elections/{name}/observe', '/v1/elections/../observe', undefined, 400],
+  ['GET', '/v1/cluster', '/v1/cluster', undefined, 200],
+  ['POST', '/v1/cluster/transfer-leadership', '/v1/cluster/transfer-leadership', { to: 'n2' }, 200],
+];
+
+test('requests and answers are what their schemas say', async () => {
+  const { send } = await serve();
+  for (const [method, path, target, body, status] of CALLS) {
+    const route = ROUTES.find((row) => row.method === method && row.path === path)!;
+    if (body !== undefined && status !== 400) expectSchema(route.body!.schema!, body);
+    const answer = await send(target, {
+      method,
+      headers: body === undefined ? {} : { 'content-type': 'application/json' },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    expect(answer.status, `${method} ${target}: ${answer.text}`).toBe(status);
+    expectDescribed(document, path, method, status, answer.headers['content-type'] ?? '');
+    expectSchema(status >= 400 ? 'Problem' : route.answers[status]!.content![0]!.schema!, answer.json);
+    if (status >= 400) expect(errorsOf(route)).toContain(answer.json['code']);
+  }
+  expectSchema('TxnRequest', txn);
+  const called = new Set(CALLS.map(([method, path]) => `${method} ${path}`));
+  const json = ROUTES.filter(({ answers }) => (answers[200] ?? answers[201])!.content?.[0]?.schema !== undefined);
+  const streams = ['GET /v1/watch', 'GET /v1/elections/{name}/observe'];
+  for (const { method, path } of json) expect([...called, ...streams]).toContain(`${method} ${path}`);
+});
+
+test('the data of streams is what the schemas say', async () => {
+  const { node, listen } = await serve();
+  const observed = await listen('/v1/elections/e/observe');
+  await observed.until(({ data }) => data.length === 1);
+  expectSchema('Election', observed.data[0]);
+  const stream = await listen('/v1/watch?from=1&prev=true');
+  const entry = {
+    key: 'a',
+    value: Buffer.from('x'),
+    createRevision: 1,
+    modRevision: 1,
+    version: 1,
+    lease: null,
+    contentType: null,
+  };
+  node.watches[0]!.push({ revision: 1, events: [{ type: 'put', entry, prev: null }] });
+  node.watches[0]!.fail(new KvorumError('ERR_COMPACTED', 'gone', { details: { compactRevision: 7 } }));
+  await stream.until(({ ended }) => ended);
+  const [begin, event, error] = stream.events.map(({ data }) => JSON.parse(data!) as unknown);
+  expectSchema('WatchEvents', begin);
+  expectSchema('WatchEvents', event);
+  expectSchema('Problem', error);
+  for (const path of ['/v1/watch', '/v1/elections/{name}/observe']) {
+    expectDescribed(document, path, 'GET', 200, stream.response.headers['content-type']!);
   }
 });
 
