@@ -103,7 +103,7 @@ describe('a watch', () => {
 
   it('misses nothing where the node that served it dies, nor where a snapshot takes the place of the log', async () => {
     cluster = await simCluster({ seed: 3, limits: { logKeepBytes: 4096 } });
-    const [late] = cluster.nodes.filter((node) => node !== cluster.leader);
+    const late = cluster.nodes.find((node) => node !== cluster.leader);
     const watch = await on(late!, (node) => node.watch());
     await on(cluster.leader!, (node) => node.put('k', '1'));
     expect(await next(watch, 1)).toEqual([[1, 'put k=1']]);
