@@ -54,8 +54,13 @@ export const ONCE_LIMITS: OnceLimits = { maxWindow: 1024, maxKeys: 200_000, maxB
 
 /** Old keys forgotten at most with one command: more than one, so that it catches up. */
 const MAX_EVICTIONS = 8;
-/** What a record costs besides its result. */
+/** What a record costs besides its name and result. */
 const RECORD_BYTES = 96;
+/** Keys whose time was over are cut off when there are this many and they are the larger part. */
+const TRIM_FROM = 1024;
+/** The record of a mark alone lies where the record of this sequence would: there is none. */
+const MARK_SEQUENCE = 0;
+const NO_RESULT = new Uint8Array(0);
 
 interface Done {
   readonly low: number;
@@ -69,14 +74,21 @@ interface Session {
   /** Everything below is acknowledged. */
   mark: number;
   readonly done: Map<number, Done>;
+  /** The mark has a record of its own: no write that is kept tells it. */
+  markRecord: Done | null;
 }
 
 export class OnceTable {
   readonly #records: OnceRecords;
   readonly #limits: OnceLimits;
   readonly #sessions = new Map<string, Session>();
-  /** By key, oldest first: the order of insertion is that of time. */
-  #keys = new Map<string, Done>();
+  readonly #keys = new Map<string, Done>();
+  /**
+   * The same keys, oldest first: a queue from #head on. (A Map has an order too, but to find the first after many were deleted from its front takes
+   * as long as they were many.)
+   */
+  #order: string[] = [];
+  #head = 0;
   #bytes = 0;
   #digest = 0;
 
@@ -93,7 +105,7 @@ export class OnceTable {
     return this.#sessions.size;
   }
 
-  /** Of results, and what it takes to keep them. */
+  /** Of names and results, and what it takes to keep them. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -106,11 +118,18 @@ export class OnceTable {
   /** Forgets keys whose time is over. Called with state-machine time before each command. */
   tick(time: number): void {
     for (let evicted = 0; evicted < MAX_EVICTIONS; evicted++) {
-      const oldest = this.#keys.entries().next();
-      if (oldest.done === true || oldest.value[1].time > time - KEEP_KEYS_MS) return;
-      const [key, done] = oldest.value;
+      const key = this.#order[this.#head];
+      if (key === undefined) break;
+      const done = this.#keys.get(key);
+      invariant(done !== undefined, 'a key that is in order is kept');
+      if (done.time > time - KEEP_KEYS_MS) break;
+      this.#head++;
       this.#keys.delete(key);
       this.#drop(keyName(key), done);
+    }
+    if (this.#head >= TRIM_FROM && this.#head * 2 >= this.#order.length) {
+      this.#order = this.#order.slice(this.#head);
+      this.#head = 0;
     }
   }
 
@@ -122,7 +141,7 @@ export class OnceTable {
       : { type: 'new' };
   }
 
-  /** The session has to exist. Moves no mark: only a write that is stored does, so that a restart finds the same marks from the records alone. */
+  /** The session has to exist. */
   bySession(
     session: string,
     sequence: number,
@@ -134,9 +153,18 @@ export class OnceTable {
       const done = known.done.get(sequence);
       if (done !== undefined) return this.#repeated(sequenceName(session, sequence), done, fingerprint);
       if (sequence < known.mark) return { type: 'forgotten' };
-      if (known.done.size >= this.#limits.maxWindow && lowestUnanswered <= known.mark) return { type: 'full' };
+      if (this.#outstanding(known, lowestUnanswered) >= this.#limits.maxWindow) return { type: 'full' };
+      // What is refused stores nothing that would tell the mark, and yet has to make room: otherwise all sessions could be refused for ever.
+      if (this.#bytes >= this.#limits.maxBytes) this.#acknowledge(session, known, lowestUnanswered);
     }
     return this.#bytes >= this.#limits.maxBytes ? { type: 'full' } : { type: 'new' };
+  }
+
+  /** Writes that would still wait for their acknowledgement. Exact only where that matters. */
+  #outstanding({ done, mark }: Session, lowestUnanswered: number): number {
+    return done.size < this.#limits.maxWindow || lowestUnanswered <= mark
+      ? done.size
+      : countFrom(done, lowestUnanswered);
   }
 
   #repeated(name: string, done: Done, [low, high]: readonly [number, number]): OnceVerdict {
@@ -147,18 +175,26 @@ export class OnceTable {
   storeKey(key: string, record: OnceRecord): void {
     invariant(!this.#keys.has(key), 'the result of a key is stored once');
     this.#keys.set(key, this.#stored(keyName(key), record));
+    this.#order.push(key);
   }
 
   storeSequence(session: string, sequence: number, record: OnceRecord): void {
-    let known = this.#sessions.get(session);
-    if (known === undefined) this.#sessions.set(session, (known = { mark: 0, done: new Map() }));
+    const known = this.#sessionOf(session);
     invariant(!known.done.has(sequence), 'the result of a sequence is stored once');
     known.done.set(sequence, this.#stored(sequenceName(session, sequence), record));
+    if (record.lowestUnanswered <= known.mark) return;
     this.#raiseMark(session, known, record.lowestUnanswered);
+    // This write tells the mark now, and is not below it.
+    this.#dropMarkRecord(session, known);
+  }
+
+  #sessionOf(session: string): Session {
+    let known = this.#sessions.get(session);
+    if (known === undefined) this.#sessions.set(session, (known = { mark: 0, done: new Map(), markRecord: null }));
+    return known;
   }
 
   #raiseMark(session: string, known: Session, mark: number): void {
-    if (mark <= known.mark) return;
     // A client that numbers without gaps has few to forget; one that jumps must not make us count to 2^53.
     if (mark - known.mark <= known.done.size) {
       for (let sequence = known.mark; sequence < mark; sequence++) this.#forget(session, known, sequence);
@@ -166,6 +202,27 @@ export class OnceTable {
       for (const sequence of known.done.keys()) if (sequence < mark) this.#forget(session, known, sequence);
     }
     known.mark = mark;
+  }
+
+  /** Forgets what is acknowledged, with a record of the mark alone. Nothing to forget: the mark stays, too. */
+  #acknowledge(session: string, known: Session, mark: number): void {
+    if (mark <= known.mark || countFrom(known.done, mark) === known.done.size) return;
+    this.#raiseMark(session, known, mark);
+    this.#dropMarkRecord(session, known);
+    const fingerprint = [mark >>> 0, Math.floor(mark / 2 ** 32)] as const;
+    known.markRecord = this.#stored(sequenceName(session, MARK_SEQUENCE), {
+      fingerprint,
+      index: 0,
+      time: 0,
+      lowestUnanswered: mark,
+      result: NO_RESULT,
+    });
+  }
+
+  #dropMarkRecord(session: string, known: Session): void {
+    if (known.markRecord === null) return;
+    this.#drop(sequenceName(session, MARK_SEQUENCE), known.markRecord);
+    known.markRecord = null;
   }
 
   #forget(session: string, known: Session, sequence: number): void {
@@ -180,16 +237,17 @@ export class OnceTable {
     const known = this.#sessions.get(session);
     if (known === undefined) return;
     this.#sessions.delete(session);
+    this.#dropMarkRecord(session, known);
     for (const [sequence, done] of known.done) this.#drop(sequenceName(session, sequence), done);
   }
 
   #stored(name: string, record: OnceRecord): Done {
     this.#records.set(name, record);
-    return this.#count(record);
+    return this.#count(name, record);
   }
 
-  #count(record: OnceRecord): Done {
-    const done = doneOf(record);
+  #count(name: string, record: OnceRecord): Done {
+    const done = doneOf(name, record);
     this.#bytes += done.bytes;
     this.#digest = (this.#digest + digestOf(done)) >>> 0;
     return done;
@@ -203,26 +261,32 @@ export class OnceTable {
 
   /** Takes a stored record; all of them come, then `restored`. Keeps nothing of its memory. */
   restore(name: string, record: OnceRecord): void {
-    const done = this.#count(record);
+    const done = this.#count(name, record);
     const place = parseName(name);
     if ('key' in place) {
       this.#keys.set(place.key, done);
       return;
     }
-    let known = this.#sessions.get(place.session);
-    if (known === undefined) this.#sessions.set(place.session, (known = { mark: 0, done: new Map() }));
-    known.done.set(place.sequence, done);
-    // The write that raised the mark is not below it, so its record is there.
+    const known = this.#sessionOf(place.session);
+    if (place.sequence === MARK_SEQUENCE) known.markRecord = done;
+    else known.done.set(place.sequence, done);
+    // The write that raised the mark is not below it, so its record is there; or the mark has its own.
     known.mark = Math.max(known.mark, record.lowestUnanswered);
   }
 
   restored(): void {
-    this.#keys = new Map([...this.#keys].toSorted(([, a], [, b]) => a.index - b.index));
+    this.#order = [...this.#keys].toSorted(([, a], [, b]) => a.index - b.index).map(([key]) => key);
   }
 }
 
-function doneOf({ fingerprint: [low, high], index, time, result }: OnceRecord): Done {
-  return { low, high, index, time, bytes: result.length + RECORD_BYTES };
+function countFrom(done: Session['done'], lowest: number): number {
+  let count = 0;
+  for (const sequence of done.keys()) if (sequence >= lowest) count++;
+  return count;
+}
+
+function doneOf(name: string, { fingerprint: [low, high], index, time, result }: OnceRecord): Done {
+  return { low, high, index, time, bytes: name.length + result.length + RECORD_BYTES };
 }
 
 function digestOf({ low, high, index, bytes }: Done): number {
@@ -244,6 +308,6 @@ function parseName(name: string): { key: string } | { session: string; sequence:
   if (name.startsWith(KEY_PREFIX)) return { key: name.slice(KEY_PREFIX.length) };
   const colon = name.lastIndexOf(':');
   const sequence = Number(name.slice(colon + 1));
-  invariant(name.startsWith(SEQUENCE_PREFIX) && colon > 0 && sequence > 0, `${name} names no write`);
+  invariant(name.startsWith(SEQUENCE_PREFIX) && colon > 0 && sequence >= 0, `${name} names no write`);
   return { session: name.slice(SEQUENCE_PREFIX.length, colon), sequence };
 }

@@ -21,7 +21,7 @@ import { Page } from './page.ts';
 import { Restoration } from './restoration.ts';
 import { Retention } from './retention.ts';
 import { decodeSettings, encodeSettings, settingsKey, type StoreSettings } from './settings.ts';
-import { checkTxn, compareHolds } from './txn.ts';
+import { MAX_READ_BYTES, checkTxn, compareHolds, readsTooMuch } from './txn.ts';
 import type {
   ByteKey,
   Change,
@@ -321,8 +321,8 @@ export class KvStore {
   }
 
   /**
-   * Refused, without any effect, as ERR_INVALID_ARGUMENT (see `checkTxn`), ERR_LEASE_NOT_FOUND (`details.lease`) and ERR_QUOTA (`details`: quotaBytes, bytes),
-   * the latter two for the branch that is taken. What the quota has dropped early by then stays dropped.
+   * Refused, without any effect, as ERR_INVALID_ARGUMENT (see `checkTxn`), ERR_LEASE_NOT_FOUND (`details.lease`), ERR_TOO_LARGE (it would read more
+   * than `details.limit` bytes) and ERR_QUOTA (`details`: quotaBytes, bytes), the latter three for the branch that is taken. What the quota has dropped early by then stays dropped.
    */
   txn(operation: TxnOperation, context: TxnContext): TxnResult | Refusal {
     this.#assertReady();
@@ -337,6 +337,10 @@ export class KvStore {
         return this.#refuse('ERR_LEASE_NOT_FOUND', `There is no lease ${step.lease}`, { lease: step.lease });
       }
       bytes += costOf(step.key, step.value.length);
+    }
+    if (readsTooMuch(steps, { meta: (key) => this.meta(key), visit: (range, visit) => this.#visit(range, visit) })) {
+      const message = `A transaction reads at most ${MAX_READ_BYTES} bytes`;
+      return this.#refuse('ERR_TOO_LARGE', message, { limit: MAX_READ_BYTES });
     }
     const answered = this.#answeredBytes(steps);
     if (answered > MAX_TXN_ANSWER_BYTES) {
@@ -373,6 +377,10 @@ export class KvStore {
       }
     }
     return bytes;
+  }
+
+  #visit({ start, end }: KeyRange, visit: (key: ByteKey, size: number) => boolean): void {
+    this.#index.visit(start, false, end, ({ key, version, size }) => version === 0 || visit(key, size));
   }
 
   #step(step: TxnStep, revision: number, subOperation: number): TxnResponse {

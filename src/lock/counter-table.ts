@@ -14,6 +14,10 @@ export class CounterTable {
     this.#records = records;
   }
 
+  has(name: string): boolean {
+    return this.#records.get(name) !== undefined;
+  }
+
   get(name: string): number {
     return this.#records.get(name)?.value ?? 0;
   }

@@ -9,6 +9,7 @@ import type { Refusal, RecordView } from '../kv/types.ts';
 import { CounterTable } from '../lock/counter-table.ts';
 import { LockTable } from '../lock/lock-table.ts';
 import type { At, Holder } from '../lock/types.ts';
+import { MAX_COUNTERS, MAX_LEASES, MAX_LOCK_RECORDS, MAX_QUEUE } from './limits.ts';
 import type { RecordTable } from './record-table.ts';
 import {
   counterRecords,
@@ -21,11 +22,6 @@ import {
 } from './tables.ts';
 import type { CommandResult, Effect, LockAcquire, Operation } from './types.ts';
 
-/** So many leases at once; each costs about 300 bytes of memory on every node. */
-const MAX_LEASES = 200_000;
-/** Waiters of one name. */
-const MAX_QUEUE = 10_000;
-
 type OperationOf<T extends Operation['type']> = Extract<Operation, { type: T }>;
 
 export class Coordinator {
@@ -35,7 +31,10 @@ export class Coordinator {
   readonly once: OnceTable;
   readonly #kv: KvStore;
   readonly #tables: ReadonlyMap<number, RecordTable<never>>;
-  readonly #leaseCount: () => number;
+  readonly #leaseRecords: { readonly size: number };
+  readonly #lockRecords: { readonly size: number };
+  readonly #seatRecords: { readonly size: number };
+  readonly #counterRecords: { readonly size: number };
   #effects: Effect[] = [];
 
   constructor(view: RecordView, kv: KvStore) {
@@ -44,7 +43,10 @@ export class Coordinator {
     const locks = lockRecords(view);
     const seats = seatRecords(view);
     const counters = counterRecords(view);
-    this.#leaseCount = () => leases.size;
+    this.#leaseRecords = leases;
+    this.#lockRecords = locks;
+    this.#seatRecords = seats;
+    this.#counterRecords = counters;
     this.leases = new LeaseTable(leases);
     this.locks = new LockTable(locks, seats);
     this.counters = new CounterTable(counters);
@@ -60,7 +62,7 @@ export class Coordinator {
   }
 
   get leaseCount(): number {
-    return this.#leaseCount();
+    return this.#leaseRecords.size;
   }
 
   /** Of everything here: replicas at the same position have it in common. */
@@ -158,9 +160,9 @@ export class Coordinator {
     return { ok: true, type: 'ended', revision: this.#kv.revision, leases: ids.length, deleted };
   }
 
-  /** A lease that was made for one lock has nothing else to live for. */
+  /** A lease that was made for one lock has nothing else to live for; unless its owner has got hold of more with it. */
   #endOfLock(id: string, at: At): void {
-    if (this.leases.get(id)?.ofLock === true) this.#end([id], false, at);
+    if (this.leases.get(id)?.ofLock === true && this.locks.namesOf(id).length === 0) this.#end([id], false, at);
   }
 
   // Locks.
@@ -172,9 +174,9 @@ export class Coordinator {
     const ttlMs = own ? given.ttlMs : this.leases.get(given)?.ttlMs;
     if (ttlMs === undefined) return this.noLease(lease);
     if (own && this.leaseCount >= MAX_LEASES) return this.#tooManyLeases();
-    if (operation.wait && this.locks.waiting(name) >= MAX_QUEUE) {
-      return this.#refuse('ERR_OVERLOADED', `${MAX_QUEUE} are waiting for ${name} already`);
-    }
+    const full = this.#fullFor(operation);
+    // Who has it, or a place in the queue, takes nothing more.
+    if (full !== null && !this.locks.namesOf(lease).includes(name)) return this.#refuse('ERR_OVERLOADED', full);
     const result = this.locks.acquire({ ...operation, lease }, at);
     switch (result.status) {
       case 'mismatch':
@@ -201,6 +203,12 @@ export class Coordinator {
         };
       }
     }
+  }
+
+  #fullFor({ name, wait }: LockAcquire): string | null {
+    if (wait && this.locks.waiting(name) >= MAX_QUEUE) return `${MAX_QUEUE} are waiting for ${name} already`;
+    const records = this.#lockRecords.size + this.#seatRecords.size;
+    return records >= MAX_LOCK_RECORDS ? `there are ${MAX_LOCK_RECORDS} locks and places in queues already` : null;
   }
 
   release({ name, kind, holder }: OperationOf<'lockRelease'>, at: At): CommandResult {
@@ -257,6 +265,9 @@ export class Coordinator {
   // Counters.
 
   add({ name, delta }: OperationOf<'counterAdd'>): CommandResult {
+    if (this.#counterRecords.size >= MAX_COUNTERS && !this.counters.has(name)) {
+      return this.#refuse('ERR_OVERLOADED', `there are ${MAX_COUNTERS} counters already`);
+    }
     const value = this.counters.add(name, delta);
     if (value !== null) return { ok: true, type: 'counter', revision: this.#kv.revision, value };
     return this.#refuse(

@@ -1,22 +1,24 @@
-/** Reads a decoded msgpack array field by field; whatever is not what it should be is ERR_INVARIANT: it should never have been written. */
-import { KvorumError } from '../errors.ts';
+/** Reads a decoded msgpack array field by field; whatever is not what it should be is an error: it should never have been written. */
+import { KvorumError, type ErrorCode } from '../errors.ts';
 import { bytesToKey } from '../kv/keys.ts';
 import type { ByteKey } from '../kv/types.ts';
 
 export class Fields {
   readonly #what: string;
+  readonly #code: ErrorCode;
   readonly #values: readonly unknown[];
   #at = 0;
 
   /** `what` names the thing in errors: `a command`. */
-  constructor(what: string, values: unknown, arity: number) {
+  constructor(what: string, values: unknown, arity: number, code: ErrorCode = 'ERR_INVARIANT') {
     this.#what = what;
+    this.#code = code;
     if (!Array.isArray(values) || values.length !== arity) throw this.malformed(`it has not ${arity} fields`);
     this.#values = values;
   }
 
   malformed(why: string): KvorumError {
-    return new KvorumError('ERR_INVARIANT', `${this.#what} is malformed: ${why}`);
+    return new KvorumError(this.#code, `${this.#what} is malformed: ${why}`);
   }
 
   any(): unknown {
@@ -61,8 +63,16 @@ export class Fields {
   /** A whole number from 0. */
   count(name: string): number {
     const value = this.any();
-    if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
+    // Of -0, which would be stored as 0, a sum makes 0.
+    if (Number.isSafeInteger(value) && (value as number) >= 0) return (value as number) + 0;
     throw this.malformed(`its ${name} is no whole number`);
+  }
+
+  /** State-machine time: a leader's clock, whatever it shows. */
+  time(name: string): number {
+    const value = this.any();
+    if (Number.isFinite(value)) return value as number;
+    throw this.malformed(`its ${name} is no time`);
   }
 
   countOrNull(name: string): number | null {
@@ -72,7 +82,7 @@ export class Fields {
   /** A whole number of either sign. */
   integer(name: string): number {
     const value = this.any();
-    if (Number.isSafeInteger(value)) return value as number;
+    if (Number.isSafeInteger(value)) return (value as number) + 0;
     throw this.malformed(`its ${name} is no whole number`);
   }
 

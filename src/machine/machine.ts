@@ -28,6 +28,7 @@ import type { Configuration, GroupId } from '../raft/types.ts';
 import { COMMAND_KINDS, decodeCommand, type DecodedCommand } from './command.ts';
 import { Coordinator } from './coordinator.ts';
 import { digestOf } from './digest.ts';
+import { faultOf, faultOfOnce } from './limits.ts';
 import { parseMembers } from './members.ts';
 import { decodeMeta, encodeMeta, isMetaKey, metaKey, type MetaRecord } from './meta.ts';
 import { decodeResult, encodeResult } from './result.ts';
@@ -178,10 +179,6 @@ export class Machine {
     const command = decodeCommand(data);
     const { group, time, operation, once } = command;
     invariant(this.#group === null || group === this.#group, `a command of group ${group} is in another group's log`);
-    invariant(
-      COMMAND_KINDS[operation.type].featureLevel <= this.#featureLevel,
-      `a ${operation.type} command was proposed before the cluster's feature level allowed it`,
-    );
     if (time > this.#time) this.#time = time;
     const at = { index, time: this.#time };
     this.kv.tick(this.#time);
@@ -194,6 +191,8 @@ export class Machine {
   /** What was done before gets the answer of then; looked up before anything of the command itself is. */
   #executeOnce(given: Once, { operation, body }: DecodedCommand, at: At, term: number): CommandResult {
     const { once, leases } = this.#coordinator;
+    const fault = faultOfOnce(given);
+    if (fault !== null) return this.#refuse('ERR_INVALID_ARGUMENT', fault);
     if ('session' in given && !leases.has(given.session)) return this.#sessionExpired(given.session);
     const fingerprint = fingerprintOf(operation.type, body);
     const verdict =
@@ -223,6 +222,13 @@ export class Machine {
 
   #execute(operation: Operation, at: At, term: number): CommandResult {
     const coordinator = this.#coordinator;
+    const { featureLevel } = COMMAND_KINDS[operation.type];
+    if (featureLevel > this.#featureLevel) {
+      const message = `${operation.type} needs feature level ${featureLevel}; this cluster has ${this.#featureLevel}`;
+      return this.#refuse('ERR_INVALID_ARGUMENT', message);
+    }
+    const fault = faultOf(operation);
+    if (fault !== null) return this.#refuse('ERR_INVALID_ARGUMENT', fault);
     switch (operation.type) {
       case 'put':
         return operation.lease === null || coordinator.leases.has(operation.lease)

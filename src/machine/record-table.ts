@@ -19,7 +19,8 @@ const RESERVE_HEAD = 2048 + CHECKED_FROM;
 const packr = new Packr({ useRecords: false });
 const unpackOptions = { start: CHECKED_FROM, end: 0 };
 const encoder = new TextEncoder();
-const decoder = new TextDecoder('utf-8', { fatal: true });
+/** A byte order mark is a character of a name like any other. */
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export interface RecordCodec<T> {
   /** Plain data, an array by preference. */

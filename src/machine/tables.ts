@@ -16,12 +16,14 @@ export const TABLES = {
   once: 0x6f,
 } as const;
 
-const WHAT = 'A state record';
+function fieldsOf(value: unknown, arity: number): Fields {
+  return new Fields('A state record', value, arity, 'ERR_CORRUPT');
+}
 
 export const LEASE_CODEC: RecordCodec<LeaseRecord> = {
   encode: ({ ttlMs, owner, counter, remainingMs, ofLock }) => [ttlMs, owner, counter, remainingMs, ofLock],
   decode: (value) => {
-    const f = new Fields(WHAT, value, 5);
+    const f = fieldsOf(value, 5);
     return {
       ttlMs: f.count('ttlMs'),
       owner: f.textOrNull('owner'),
@@ -34,7 +36,7 @@ export const LEASE_CODEC: RecordCodec<LeaseRecord> = {
 
 export const COUNTER_CODEC: RecordCodec<{ readonly value: number }> = {
   encode: ({ value }) => [value],
-  decode: (value) => ({ value: new Fields(WHAT, value, 1).integer('value') }),
+  decode: (value) => ({ value: fieldsOf(value, 1).integer('value') }),
 };
 
 const LOCK_KINDS: readonly LockKind[] = ['lock', 'semaphore', 'election', 'barrier'];
@@ -51,13 +53,13 @@ export const LOCK_CODEC: RecordCodec<LockRecord> = {
     value,
   ],
   decode: (value) => {
-    const f = new Fields(WHAT, value, 7);
+    const f = fieldsOf(value, 7);
     return {
       kind: f.oneOf('kind', LOCK_KINDS),
       limit: f.count('limit'),
       floor: f.count('floor'),
       delayMs: f.count('delayMs'),
-      restUntil: f.count('restUntil'),
+      restUntil: f.time('restUntil'),
       holders: f.list('holders', decodeHolder),
       value: f.textOrNull('value'),
     };
@@ -65,13 +67,13 @@ export const LOCK_CODEC: RecordCodec<LockRecord> = {
 };
 
 function decodeHolder(value: unknown): Holder {
-  const f = new Fields(WHAT, value, 6);
+  const f = fieldsOf(value, 6);
   return {
     token: f.count('token'),
     lease: f.text('lease'),
     mode: f.oneOf('mode', LOCK_MODES),
     owner: f.textOrNull('owner'),
-    since: f.count('since'),
+    since: f.time('since'),
     ticket: f.count('ticket'),
   };
 }
@@ -79,7 +81,7 @@ function decodeHolder(value: unknown): Holder {
 export const SEAT_CODEC: RecordCodec<Seat> = {
   encode: ({ lease, mode, owner, value, ticket, token, since }) => [lease, mode, owner, value, ticket, token, since],
   decode: (value) => {
-    const f = new Fields(WHAT, value, 7);
+    const f = fieldsOf(value, 7);
     return {
       lease: f.text('lease'),
       mode: f.oneOf('mode', LOCK_MODES),
@@ -87,7 +89,7 @@ export const SEAT_CODEC: RecordCodec<Seat> = {
       value: f.textOrNull('value'),
       ticket: f.count('ticket'),
       token: f.count('token'),
-      since: f.count('since'),
+      since: f.time('since'),
     };
   },
 };
@@ -140,11 +142,11 @@ export function restoreOnce(key: Uint8Array, bytes: Uint8Array): { name: string;
 }
 
 function decodeOnce(value: unknown): OnceRecord {
-  const f = new Fields(WHAT, value, 6);
+  const f = fieldsOf(value, 6);
   return {
     fingerprint: [f.count('fingerprint'), f.count('fingerprint')],
     index: f.count('index'),
-    time: f.count('time'),
+    time: f.time('time'),
     lowestUnanswered: f.count('lowestUnanswered'),
     result: f.bytes('result'),
   };
