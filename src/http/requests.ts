@@ -85,11 +85,11 @@ export const TXN_PUT = {
 
 export const TXN_GET = { key, keyEncoding };
 
-/** A span must have a beginning, so that a variable that happens to be empty deletes nothing. */
+/** A prefix must not be empty, so that a variable that happens to be deletes nothing. */
 export const TXN_DELETE = {
   key: textField('One key'),
   prefix: textField('Every key that begins so', { minBytes: 1 }),
-  start: textField('Every key from this one on', { minBytes: 1 }),
+  start: textField('Every key from this one on; empty: from the first'),
   end,
   keyEncoding,
   prev,

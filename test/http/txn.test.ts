@@ -81,6 +81,7 @@ test('everything that can be asked reaches the node as it is meant', async () =>
       { delete: { prefix: 'b' } },
       { delete: { start: 'b', end: 'c' } },
       { delete: { start: key64, keyEncoding: 'base64url' } },
+      { delete: { start: '', end: 'c' } },
     ],
     else: [
       { get: { key: 'k\u00f6ln' } },
@@ -112,6 +113,7 @@ test('everything that can be asked reaches the node as it is meant', async () =>
       { delete: { prefix: 'b' } },
       { delete: { start: 'b', end: 'c' } },
       { delete: { start: bytes, end: null } },
+      { delete: { start: '', end: 'c' } },
     ],
     else: [
       { get: { key: 'k\u00f6ln' } },
@@ -234,7 +236,6 @@ test.each<[string, unknown]>([
   ['then[0].delete.key', then({ delete: { key: 'a', prefix: 'a' } })],
   ['then[0].delete.prefix', then({ delete: { prefix: '' } })],
   ['then[0].delete.prefix', then({ delete: { prefix: 'a', end: 'b' } })],
-  ['then[0].delete.start', then({ delete: { start: '' } })],
   ['then[0].delete.prev', then({ delete: { prefix: 'a', prev: true } })],
   ['then[0].range.prefix', then({ range: {} })],
   ['then[0].range.prefix', then({ range: { prefix: 'a', start: 'a' } })],
