@@ -19,6 +19,14 @@ export function entryJson(entry: KvEntry | KeyEntry): string {
   return `{${keyJson(entry.key)},${valueJson(entry.value)},${numbers},"contentType":${contentType}}`;
 }
 
+/** A key among others: text, or an object that tells its encoding. */
+export function keyValue(key: ByteKey): string | { readonly key: string; readonly keyEncoding: 'base64url' } {
+  if (ASCII.test(key)) return key;
+  const bytes = Buffer.from(key, 'latin1');
+  if (isUtf8(bytes)) return bytes.toString('utf8');
+  return { key: bytes.toString('base64url'), keyEncoding: 'base64url' };
+}
+
 function keyJson(key: ByteKey): string {
   if (ASCII.test(key)) return `"key":${JSON.stringify(key)}`;
   const bytes = Buffer.from(key, 'latin1');

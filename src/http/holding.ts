@@ -24,6 +24,7 @@ interface AcquireBody {
   readonly lease?: string;
   readonly ttl?: number;
   readonly wait?: number;
+  readonly keepPlace?: boolean;
   readonly owner?: unknown;
 }
 
@@ -35,6 +36,7 @@ export function acquireOptions(body: AcquireBody, options: Open<AcquireOptions>)
   if (body.lease !== undefined) options.lease = body.lease;
   if (body.ttl !== undefined) options.ttlMs = body.ttl;
   if (body.wait !== undefined) options.waitMs = body.wait;
+  if (body.keepPlace !== undefined) options.keepPlace = body.keepPlace;
   if ('owner' in body) options.owner = body.owner;
   return options;
 }

@@ -3,6 +3,7 @@ import type { LeaseAnswer, LeaseInfo, Leases } from '../node/coordination.ts';
 import { bodyParser, isId } from './body.ts';
 import { callOptions, mutationOptions } from './call.ts';
 import type { Open } from './call.ts';
+import { keyValue } from './entry-json.ts';
 import type { Exchange } from './exchange.ts';
 import { idOfSegment } from './name-path.ts';
 import { ONCE_ERRORS, onceOf } from './once.ts';
@@ -85,7 +86,7 @@ function listLeases(exchange: Exchange): void {
 }
 
 function leaseJson({ id, ttlMs, remainingMs, owner = null, keys, locks }: LeaseInfo): object {
-  return { id, ttlMs, remainingMs, owner, keys, locks };
+  return { id, ttlMs, remainingMs, owner, keys: keys.map(keyValue), locks };
 }
 
 export const LEASE_ROUTES: readonly Route[] = [

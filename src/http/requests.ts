@@ -35,6 +35,9 @@ export const ACQUIRE = {
   lease: idField('A lease that there is. Without one, one is made, which ends with the release'),
   ttl: durationField('Time to live of the lease that is made; not together with lease', MIN_TTL_MS, MAX_TTL_MS, '15s'),
   wait: durationField('How long to stand in the queue; 0 answers at once. At most 60s', 0, MAX_WAIT_MS, '0s'),
+  keepPlace: flagField(
+    'With lease: when the wait is over the place in the queue is kept while the lease lives; asking again goes on waiting there',
+  ),
   owner,
 };
 

@@ -225,9 +225,10 @@ export const Lease = Type.Object({
   ttlMs,
   remainingMs: count('Until it ends unless it is renewed, as far as this node knows'),
   owner,
-  keys: Type.Array(Type.String(), {
-    description: 'Keys that hang on it, at most 1000, in order; one that is not UTF-8 as base64url:…',
-  }),
+  keys: Type.Array(
+    Type.Union([Type.String(), Type.Object({ key: Type.String(), keyEncoding: Type.Literal('base64url') })]),
+    { description: 'Keys that hang on it, at most 1000, in order; one that is not UTF-8 as an object' },
+  ),
   locks: Type.Array(Type.String(), { description: 'Names that it holds or waits for' }),
 });
 

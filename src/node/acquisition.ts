@@ -12,6 +12,7 @@ import {
   checkTtl,
   decodeOwner,
   encodeOwner,
+  invalid,
   MAX_TIMEOUT_MS,
   typed,
   type Calls,
@@ -65,17 +66,22 @@ export class Acquisition {
     const { signal } = options;
     signal?.throwIfAborted();
     const own = options.lease === undefined;
+    const { keepPlace = false } = options;
+    if (keepPlace && own) throw invalid('keepPlace needs a lease, which keeps the place');
     for (let attempt = 1; ; attempt++) {
       const once = attempt === 1 && options.once !== undefined ? { once: options.once } : {};
       const asked = this.#calls.propose(operation, { timeoutMs: Math.min(timeoutMs, deadline - env.now()), ...once });
       const ticket = typed(
-        await this.#unlessAborted(asked, signal, (done) => this.#undo(name, wanted, own, done)),
+        await this.#unlessAborted(asked, signal, (done) =>
+          keepPlace ? Promise.resolve() : this.#undo(name, wanted, own, done),
+        ),
         'lock',
       );
       if (ticket.token !== null) return answer(name, ticket, ticket.token);
-      const fate = await this.#wait(name, wanted.kind, ticket, Math.min(waitMs, deadline - env.now()), own, signal);
+      const left = keepPlace ? null : wanted.kind;
+      const fate = await this.#wait(name, left, ticket, Math.min(waitMs, deadline - env.now()), own, signal);
       if (fate.type === 'granted') return answer(name, ticket, fate.token);
-      if (fate.type === 'waited') throw this.#held(name, wanted.kind);
+      if (fate.type === 'waited') throw this.#held(name, wanted.kind, keepPlace);
       // A repetition may find that the place of its first attempt was given up when the connection broke.
       if (ticket.replayed === true && attempt < MAX_ATTEMPTS && env.now() < deadline) continue;
       throw new KvorumError('ERR_LEASE_NOT_FOUND', `lease ${ticket.lease} ended while it waited for ${name}`, {
@@ -85,10 +91,10 @@ export class Acquisition {
     }
   }
 
-  /** What is decided about the ticket, or that the wait is over; by then it is out of the queue. */
+  /** What is decided about the ticket, or that the wait is over; by then it is out of the queue, unless `kind` is null: then it keeps its place. */
   async #wait(
     name: string,
-    kind: LockKind,
+    kind: LockKind | null,
     ticket: Ticket,
     waitMs: number,
     own: boolean,
@@ -96,6 +102,10 @@ export class Acquisition {
   ): Promise<Fate | { readonly type: 'waited' }> {
     const heard = await this.#hear(name, ticket, waitMs, own, signal);
     if (heard !== null) return heard;
+    if (kind === null) {
+      signal?.throwIfAborted();
+      return { type: 'waited' };
+    }
     const cancelled = this.#cancel(name, ticket);
     if (signal?.aborted === true) {
       cancelled.then((token) => this.#giveUp(name, token, own, kind)).catch(this.#abandoned);
@@ -194,7 +204,7 @@ export class Acquisition {
     });
   }
 
-  #held(name: string, kind: LockKind): KvorumError {
+  #held(name: string, kind: LockKind, stays: boolean): KvorumError {
     const { locks } = this.#calls.machine.coordinator;
     const [holder] = locks.get(name)?.holders ?? [];
     const shown =
@@ -207,7 +217,8 @@ export class Acquisition {
             owner: decodeOwner(holder.owner),
             since: holder.since,
           };
-    const entered = kind === 'barrier' ? { entered: locks.waiting(name) } : {};
+    // Who has given up its place was there too.
+    const entered = kind === 'barrier' ? { entered: locks.waiting(name) + (stays ? 0 : 1) } : {};
     return new KvorumError('ERR_LOCK_HELD', `${name} was held until the wait was over`, {
       details: { holder: shown, ...entered },
     });

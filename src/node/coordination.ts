@@ -3,7 +3,7 @@
  * Everything that takes a name rejects ERR_INVALID_ARGUMENT for one that is empty or longer than 512 bytes, and whatever else any call may reject with (see
  * `KvorumNode`).
  */
-import type { CompareOperator, KeyEntry, KvEntry } from '../kv/types.ts';
+import type { ByteKey, CompareOperator, KeyEntry, KvEntry } from '../kv/types.ts';
 import type { LockKind, LockMode } from '../lock/types.ts';
 import type { CallOptions, Key, MutationOptions, Value, Written } from './types.ts';
 
@@ -121,7 +121,7 @@ export interface LeaseInfo {
   readonly remainingMs: number;
   readonly owner: unknown;
   /** Up to 1000 keys that hang on it, in order. */
-  readonly keys: readonly string[];
+  readonly keys: readonly ByteKey[];
   /** Names of locks, elections and so on that it holds or waits for. */
   readonly locks: readonly string[];
 }
@@ -146,6 +146,11 @@ export interface AcquireOptions extends MutationOptions {
   readonly ttlMs?: number;
   /** How long to stand in the queue, on top of `timeoutMs`. Default 0: answer at once; at most 60,000. */
   readonly waitMs?: number;
+  /**
+   * With `lease` only: when the wait is over, or given up, the place in the queue is kept for as long as the lease lives. Acquiring again with it goes on
+   * waiting there, so that a wait of any length keeps its turn. Default false.
+   */
+  readonly keepPlace?: boolean;
   /** Any JSON up to 4 KiB, shown by `get`. */
   readonly owner?: unknown;
 }

@@ -1,8 +1,6 @@
 /** Leases as callers see them. */
 import { KvorumError } from '../errors.ts';
-import { keyToBytes } from '../kv/keys.ts';
 import type { Lease } from '../kv/leases.ts';
-import type { ByteKey } from '../kv/types.ts';
 import { checkLeaseId, checkTimeout, checkTtl, decodeOwner, encodeOwner, typed, written, type Calls } from './calls.ts';
 import type { LeaseAnswer, LeaseInfo, Leases, MutationOptions, Written } from './coordination.ts';
 import type { Lessor } from './lessor.ts';
@@ -73,7 +71,7 @@ export class LeaseService implements Leases {
       ttlMs,
       remainingMs: this.#lessor.remainingMs(id, this.#calls.env.now()) ?? remainingMs,
       owner: decodeOwner(owner),
-      keys: kv.keysOf(id).slice(0, MAX_SHOWN).map(keyToText),
+      keys: kv.keysOf(id).slice(0, MAX_SHOWN),
       locks: coordinator.locks.namesOf(id),
     };
   }
@@ -81,16 +79,4 @@ export class LeaseService implements Leases {
 
 function gone(id: string): KvorumError {
   return new KvorumError('ERR_LEASE_NOT_FOUND', `there is no lease ${id} (any more)`);
-}
-
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-/** The key as text; one that is not UTF-8 as `base64url:…`. */
-function keyToText(key: ByteKey): string {
-  const bytes = keyToBytes(key);
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    return `base64url:${Buffer.from(bytes).toString('base64url')}`;
-  }
 }

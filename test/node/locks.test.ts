@@ -97,6 +97,25 @@ describe('a lock', () => {
     await queued('a', 0, 1000);
   });
 
+  it('keeps the place of a waiter who asks again with its lease', async () => {
+    cluster = await simCluster({ seed: 12 });
+    const held = await on(follower(), (node) => node.locks.acquire('a', { ttlMs: 60_000 }));
+    const { id: lease } = await on(follower(), (node) => node.leases.grant({ ttlMs: 60_000 }));
+    const ask = (waitMs: number) =>
+      on(follower(), (node) => node.locks.acquire('a', { lease, waitMs, keepPlace: true }));
+    expect(await failure(ask(500))).toMatchObject({ code: 'ERR_LOCK_HELD' });
+    const behind = follower().call((node) => node.locks.acquire('a', { waitMs: 60_000 }));
+    await queued('a', 2);
+    expect(await failure(ask(500))).toMatchObject({ code: 'ERR_LOCK_HELD' });
+    await on(follower(), (node) => node.locks.release('a', held));
+    const lock = await ask(500);
+    expect(await on(follower(), (node) => node.locks.get('a'))).toMatchObject({ holders: [{ lease }] });
+    await on(follower(), (node) => node.locks.release('a', lock));
+    expect((await cluster.run(behind)).token).toBeGreaterThan(lock.token);
+    const placeless = on(follower(), (node) => node.locks.acquire('a', { waitMs: 500, keepPlace: true }));
+    expect(await failure(placeless)).toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+  });
+
   it('of a waiter whose wait outlasts its TTL is kept alive by the node, and goes on from the grant', async () => {
     cluster = await simCluster({ seed: 4 });
     const first = await on(follower(), (node) => node.locks.acquire('a', { ttlMs: 60_000 }));
