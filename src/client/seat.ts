@@ -134,15 +134,18 @@ async function waitForIt(
   const waitMs = durationMs('wait', options.wait ?? 0, { endless: true });
   const until = core.now() + waitMs;
   const given = typeof options.lease === 'object' ? options.lease.id : options.lease;
-  const ownLease = given === undefined && waitMs > MAX_WAIT_MS ? await openLease(core, options) : null;
+  const ownLease =
+    given === undefined && waitMs > MAX_WAIT_MS
+      ? await openLease(core, { ...options, ...onceOf(options, 'lease') })
+      : null;
   const lease = given ?? ownLease?.id ?? { ttlMs };
   let sentAt = Infinity;
   try {
-    for (;;) {
+    for (let turn = 1; ; turn++) {
       const began = core.now();
       const turnMs = Math.max(0, Math.min(MAX_WAIT_MS, until - began));
       try {
-        const run = { ...runOptions(options), waitMs: Math.round(turnMs) };
+        const run = { ...runOptions({ ...options, ...onceOf(options, turn) }), waitMs: Math.round(turnMs) };
         const seat = await core.caller.run('write', run, (transport, attempt) => {
           // The first attempt may have been the one that was let in.
           sentAt = Math.min(sentAt, core.now());
@@ -161,6 +164,12 @@ async function waitForIt(
     await ownLease?.close();
     throw error;
   }
+}
+
+/** A key of the caller stands for one request; a long wait is several. */
+function onceOf({ once }: CallOptions, part: number | 'lease'): Pick<CallOptions, 'once'> {
+  if (once === undefined) return {};
+  return typeof once === 'object' && part !== 1 ? { once: { key: `${once.key}:${part}` } } : { once };
 }
 
 export class HoldHandle implements Hold {

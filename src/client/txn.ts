@@ -155,10 +155,10 @@ export function get(key: Key): GetOperation {
 }
 
 /** Up to `limit` entries: 100 by default, at most 1000. Sees what the operations before it wrote. */
-export function range<KeysOnly extends boolean = false>(
-  span: KeySpan & { readonly limit?: number; readonly keysOnly?: KeysOnly },
-): RangeOperation<KeysOnly> {
-  const { limit, keysOnly = false as KeysOnly, ...keys } = span;
+export function range(span: KeySpan & { readonly limit?: number; readonly keysOnly?: false }): RangeOperation<false>;
+export function range(span: KeySpan & { readonly limit?: number; readonly keysOnly: true }): RangeOperation<true>;
+export function range(span: KeySpan & { readonly limit?: number; readonly keysOnly?: boolean }): RangeOperation {
+  const { limit, keysOnly = false, ...keys } = span;
   return { type: 'range', span: keys, limit, keysOnly };
 }
 

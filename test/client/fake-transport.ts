@@ -56,35 +56,32 @@ export class FakeTransport {
   }
 
   get transport(): ClientTransport {
-    const fake = this;
-    return new Proxy({} as ClientTransport, {
-      get(_, name) {
-        if (name === 'endpoint') return fake.endpoint;
-        if (name === 'servedBy') return fake.servedBy;
-        if (name === 'close') {
-          return async () => {
-            fake.closed = true;
-          };
-        }
-        const method = name as Method;
-        return async (...args: unknown[]) => {
-          const attempt = args.at(-1) as Attempt;
-          const asked: Asked = {
-            method,
-            request: args.length > 1 ? args[0] : undefined,
-            once: attempt.once,
-            timeoutMs: attempt.timeoutMs,
-            at: fake.#time.now(),
-            endpoint: fake.endpoint,
-            attempt,
-          };
-          fake.asked.push(asked);
-          const answer = fake.#answers.get(method)?.shift() ?? fake.#always.get(method);
-          if (answer === undefined) throw new Error(`the test has no answer to ${method}`);
-          return answer(asked);
-        };
-      },
-    });
+    return new Proxy({} as ClientTransport, { get: (_, name) => this.#member(name as keyof ClientTransport) });
+  }
+
+  #member(name: keyof ClientTransport): unknown {
+    if (name === 'endpoint' || name === 'servedBy') return this[name];
+    if (name === 'close') {
+      return async () => {
+        this.closed = true;
+      };
+    }
+    return async (...args: unknown[]) => {
+      const attempt = args.at(-1) as Attempt;
+      const asked: Asked = {
+        method: name,
+        request: args.length > 1 ? args[0] : undefined,
+        once: attempt.once,
+        timeoutMs: attempt.timeoutMs,
+        at: this.#time.now(),
+        endpoint: this.endpoint,
+        attempt,
+      };
+      this.asked.push(asked);
+      const answer = this.#answers.get(name)?.shift() ?? this.#always.get(name);
+      if (answer === undefined) throw new Error(`the test has no answer to ${name}`);
+      return answer(asked);
+    };
   }
 }
 
@@ -119,7 +116,7 @@ export function scene(nodes = 1, options: Partial<ConnectOptions> = {}): Scene {
     fakes.map(({ transport }) => transport),
     text,
     // The first endpoint first.
-    { environment: { ...time, random: firstZero(time) }, ...options },
+    { environment: { now: time.now, after: time.after, random: firstZero(time) }, ...options },
   );
   return { time, nodes: fakes, node: fakes[0]!, client };
 }

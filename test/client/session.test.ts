@@ -1,7 +1,6 @@
 /** Sessions: numbers, the lowest unanswered one, what happens when a session is gone. */
 import { describe, expect, test } from 'vitest';
 
-import type { Client } from '../../src/client/client.ts';
 import { KvorumError } from '../../src/errors.ts';
 import { Random } from '../../src/testing/random.ts';
 import { failure, settle } from './fake-time.ts';
@@ -212,7 +211,7 @@ describe('kept alive', () => {
     await made.time.until(made.client.put('a', '1'));
     return made;
   }
-  const sessionsOf = (client: Client, node: FakeTransport): number => node.of('leaseGrant').length;
+  const sessionsOf = (node: FakeTransport): number => node.of('leaseGrant').length;
 
   test('at a third of its time to live', async () => {
     const { node, time, client } = await opened();
@@ -220,7 +219,7 @@ describe('kept alive', () => {
     expect(node.of('leaseRenew')).toHaveLength(3);
     expect(node.of('leaseRenew')[0]).toMatchObject({ request: '900', at: 21_000 });
     await time.until(client.put('b', '1'));
-    expect(sessionsOf(client, node)).toBe(1);
+    expect(sessionsOf(node)).toBe(1);
   });
 
   test('gone: the next write opens another', async () => {
@@ -228,14 +227,14 @@ describe('kept alive', () => {
     node.next('leaseRenew', fails('ERR_LEASE_NOT_FOUND'));
     await time.pass(20_000);
     await time.until(client.put('b', '1'));
-    expect(sessionsOf(client, node)).toBe(2);
+    expect(sessionsOf(node)).toBe(2);
   });
 
   test('after a stall for longer than it lives it is not even tried', async () => {
     const { node, time, client } = await opened();
     time.stall(61_000);
     await time.until(client.put('b', '1'));
-    expect(sessionsOf(client, node)).toBe(2);
+    expect(sessionsOf(node)).toBe(2);
   });
 
   test('given up when nobody writes for long', async () => {
@@ -244,7 +243,7 @@ describe('kept alive', () => {
     expect(node.of('leaseRevoke')).toHaveLength(1);
     expect(time.pending).toBe(0);
     await time.until(client.put('b', '1'));
-    expect(sessionsOf(client, node)).toBe(2);
+    expect(sessionsOf(node)).toBe(2);
   });
 });
 
