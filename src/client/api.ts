@@ -217,6 +217,8 @@ export interface SeatRequest {
   readonly lease: string | { readonly ttlMs: number };
   /** How long to stand in the queue, on top of the attempt's `timeoutMs`; at most 60,000. */
   readonly waitMs: number;
+  /** When the wait is over or given up, the place in the queue is kept while the lease lives; asking again with it goes on waiting there. */
+  readonly keepPlace: boolean;
   readonly owner?: unknown;
 }
 

@@ -120,7 +120,10 @@ export class Caller {
     const started = this.environment.now();
     const deadline = started + timeoutMs + waitMs;
     // Written into the request, so that it has to be the same each time.
-    const attemptMs = Math.max(1, Math.min(options.attemptTimeoutMs ?? this.options.attemptTimeoutMs, timeoutMs));
+    const attemptMs = Math.max(
+      1,
+      Math.ceil(Math.min(options.attemptTimeoutMs ?? this.options.attemptTimeoutMs, timeoutMs)),
+    );
     const bySession = kind === 'write' && options.once === undefined;
     const key = kind === 'write' && typeof options.once === 'object' ? options.once : null;
 

@@ -1,5 +1,5 @@
 /** Entries as the client gives them: keys as text, values as the codec makes them. */
-import type { RawEntry, RawKeyEntry } from './api.ts';
+import type { ByteKey, RawEntry, RawKeyEntry } from './api.ts';
 import { bytesOfByteKey, textOfByteKey } from './bytes.ts';
 import { decoded } from './codec.ts';
 import type { Codec } from './codec.ts';
@@ -24,23 +24,47 @@ export interface Entry<V = string> extends KeyEntry {
   readonly contentType: string;
 }
 
-export function keyEntryOf({ key, createRevision, modRevision, version, lease }: RawKeyEntry): KeyEntry {
-  return {
-    key: textOfByteKey(key) ?? '',
-    keyBytes: bytesOfByteKey(key),
-    createRevision,
-    modRevision,
-    version,
-    lease,
-  };
+/** `keyBytes` is made when it is asked for, and does not stand in the way when an entry is printed or written as JSON. */
+class StoredKey implements KeyEntry {
+  readonly key: string;
+  readonly createRevision: number;
+  readonly modRevision: number;
+  readonly version: number;
+  readonly lease: string | null;
+  readonly #key: ByteKey;
+
+  constructor({ key, createRevision, modRevision, version, lease }: RawKeyEntry) {
+    this.key = textOfByteKey(key) ?? '';
+    this.createRevision = createRevision;
+    this.modRevision = modRevision;
+    this.version = version;
+    this.lease = lease;
+    this.#key = key;
+  }
+
+  get keyBytes(): Uint8Array {
+    return bytesOfByteKey(this.#key);
+  }
+}
+
+class StoredEntry<V> extends StoredKey implements Entry<V> {
+  readonly value: V;
+  readonly contentType: string;
+
+  constructor(raw: RawEntry, value: V) {
+    super(raw);
+    this.value = value;
+    this.contentType = raw.contentType ?? 'application/octet-stream';
+  }
+}
+
+export function keyEntryOf(raw: RawKeyEntry): KeyEntry {
+  return new StoredKey(raw);
 }
 
 /** Rejects ERR_INVALID_ARGUMENT (`details.key`) when the codec cannot read the value. */
 export async function entryOf<V>(raw: RawEntry, codec: Codec<V, never>): Promise<Entry<V>> {
-  const { key, keyBytes, createRevision, modRevision, version, lease } = keyEntryOf(raw);
-  const value = await decoded(codec, raw.value, key);
-  const contentType = raw.contentType ?? 'application/octet-stream';
-  return { key, keyBytes, value, createRevision, modRevision, version, lease, contentType };
+  return new StoredEntry(raw, await decoded(codec, raw.value, textOfByteKey(raw.key) ?? ''));
 }
 
 export async function entryOrNull<V>(raw: RawEntry | null, codec: Codec<V, never>): Promise<Entry<V> | null> {

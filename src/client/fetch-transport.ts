@@ -367,9 +367,10 @@ function conditionHeaders(condition: Condition | undefined): Readonly<Record<str
   return { 'if-match': condition.type === 'exists' ? '*' : `"${condition.revision}"` };
 }
 
-function seatJson({ lease, waitMs, owner }: SeatRequest): Json {
+function seatJson({ lease, waitMs, keepPlace, owner }: SeatRequest): Json {
   const wait = waitMs === 0 ? undefined : waitMs;
-  return typeof lease === 'string' ? { lease, wait, owner } : { ttl: lease.ttlMs, wait, owner };
+  if (typeof lease !== 'string') return { ttl: lease.ttlMs, wait, owner };
+  return { lease, wait, keepPlace: keepPlace ? true : undefined, owner };
 }
 
 // --- answers -----------------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ export interface AcquireOptions extends CallOptions {
   readonly ttl?: Duration;
   /**
    * How long to stand in the queue, on top of `timeout`. Default 0: answer at once. `Infinity` waits until `signal` is aborted. A node lets nobody wait for more than a
-   * minute: a longer wait is made of several, and each begins at the end of the queue.
+   * minute: a longer wait is made of several, between which the place in the queue is kept by a lease; by one of your own (`lease`) it is not, so that it does not
+   * come to hold what nobody waits for any more.
    */
   readonly wait?: Duration;
   /** Hold it by this lease (or its id) instead of one made for it. It ends with the lease, and leaves the lease when it is released. */
@@ -149,7 +150,11 @@ async function waitForIt(
         const seat = await core.caller.run('write', run, (transport, attempt) => {
           // The first attempt may have been the one that was let in.
           sentAt = Math.min(sentAt, core.now());
-          return calls.acquire(transport, { name, lease, waitMs: run.waitMs, owner }, attempt);
+          return calls.acquire(
+            transport,
+            { name, lease, waitMs: run.waitMs, keepPlace: ownLease !== null, owner },
+            attempt,
+          );
         });
         return { seat, sentAt, ownLease };
       } catch (error) {

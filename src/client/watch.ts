@@ -3,12 +3,12 @@
  */
 import { KvorumError } from '../errors.ts';
 import type { ClientTransport, Key, KeySpan, RawBatch, RawEntry, RawEvent, RawKeyEntry, WatchRequest } from './api.ts';
-import { keyAfter } from './bytes.ts';
+import { bytesOfByteKey, keyAfter, textOfByteKey } from './bytes.ts';
 import type { Codec } from './codec.ts';
 import type { Core } from './core.ts';
 import { durationMs } from './duration.ts';
 import type { Duration } from './duration.ts';
-import { entriesOf, entryOf, entryOrNull, keyEntryOf } from './entry.ts';
+import { entriesOf, entryOf, entryOrNull } from './entry.ts';
 import type { Entry } from './entry.ts';
 import { DEFAULT_IDLE_MS, follow, Subscription } from './subscription.ts';
 
@@ -206,9 +206,17 @@ async function eventOf<V>(
   codec: Codec<V, never>,
 ): Promise<PutEvent<V> | DeleteEvent<V>> {
   const before = prev === undefined ? {} : { prev: await entryOrNull(prev, codec) };
-  if (type === 'put') return { type, ...(await entryOf(entry, codec)), ...before };
-  const { key, keyBytes, modRevision } = keyEntryOf(entry);
-  return { type, key, keyBytes, modRevision, ...before };
+  if (type === 'put') return Object.assign(await entryOf(entry, codec), { type }, before);
+  const { key, modRevision } = entry;
+  return {
+    type,
+    key: textOfByteKey(key) ?? '',
+    get keyBytes() {
+      return bytesOfByteKey(key);
+    },
+    modRevision,
+    ...before,
+  };
 }
 
 async function resync<V>(

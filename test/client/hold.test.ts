@@ -43,6 +43,7 @@ describe('a lock', () => {
         name: 'orders/42',
         lease: { ttlMs: 20_000 },
         waitMs: 5000,
+        keepPlace: false,
         owner: { pid: 7 },
         mode: 'write',
         permits: undefined,
@@ -146,8 +147,8 @@ describe('a lock', () => {
     });
     const lock = await made.time.until(made.client.lock('orders/42', { wait: '5m' }));
     expect(made.node.of('lockAcquire').map(({ request }) => request)).toMatchObject([
-      { lease: '600', waitMs: 60_000 },
-      { lease: '600', waitMs: 60_000 },
+      { lease: '600', waitMs: 60_000, keepPlace: true },
+      { lease: '600', waitMs: 60_000, keepPlace: true },
     ]);
     expect(made.node.of('leaseRenew').length).toBeGreaterThan(10);
     // Another turn is another request: under the same key or number it would be answered as the first was.

@@ -213,7 +213,14 @@ describe('requests', () => {
       'acquire with a lease made for it',
       (node) =>
         node.lockAcquire(
-          { name: 'orders/42', lease: { ttlMs: 15_000 }, waitMs: 5000, mode: 'read', owner: { pid: 1 } },
+          {
+            name: 'orders/42',
+            lease: { ttlMs: 15_000 },
+            waitMs: 5000,
+            keepPlace: false,
+            mode: 'read',
+            owner: { pid: 1 },
+          },
           attempt(),
         ),
       { name: 'orders/42', token: 4, lease: '7', ttlMs: 15_000 },
@@ -225,7 +232,8 @@ describe('requests', () => {
     ],
     [
       'acquire with a lease that there is',
-      (node) => node.lockAcquire({ name: 'l', lease: '7', waitMs: 0, permits: 3, delayMs: 100 }, attempt()),
+      (node) =>
+        node.lockAcquire({ name: 'l', lease: '7', waitMs: 0, keepPlace: false, permits: 3, delayMs: 100 }, attempt()),
       { name: 'l', token: 4, lease: '7', ttlMs: 15_000 },
       { body: '{"lease":"7","permits":3,"delay":100}' },
     ],
@@ -255,7 +263,11 @@ describe('requests', () => {
     ],
     [
       'campaign',
-      (node) => node.electionCampaign({ name: 'e', lease: { ttlMs: 1000 }, waitMs: 60_000, value: 'me' }, attempt()),
+      (node) =>
+        node.electionCampaign(
+          { name: 'e', lease: { ttlMs: 1000 }, waitMs: 60_000, keepPlace: false, value: 'me' },
+          attempt(),
+        ),
       { name: 'e', token: 4, lease: '7', ttlMs: 1000 },
       {
         url: 'http://n1:7101/v1/elections/e/campaign?timeout=3000',
@@ -264,9 +276,12 @@ describe('requests', () => {
     ],
     [
       'enter',
-      (node) => node.barrierEnter({ name: 'b', lease: '7', waitMs: 10, parties: 3 }, attempt()),
+      (node) => node.barrierEnter({ name: 'b', lease: '7', waitMs: 10, keepPlace: true, parties: 3 }, attempt()),
       { name: 'b', token: 4, lease: '7', ttlMs: 1000 },
-      { url: 'http://n1:7101/v1/barriers/b/enter?timeout=3000', body: '{"lease":"7","wait":10,"parties":3}' },
+      {
+        url: 'http://n1:7101/v1/barriers/b/enter?timeout=3000',
+        body: '{"lease":"7","wait":10,"keepPlace":true,"parties":3}',
+      },
     ],
     [
       'add',

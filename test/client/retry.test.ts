@@ -142,6 +142,18 @@ describe('time', () => {
     expect(node.of('put').map(({ timeoutMs }) => timeoutMs)).toEqual([3000, 3000, 3000]);
   });
 
+  test('nodes are told whole milliseconds', async () => {
+    const { client, node, time } = scene();
+    node.always('get', gives({ entry: null }));
+    time.stall(0.25);
+    await time.until(client.get('a', { timeout: 1500.75 }));
+    node.always('lockAcquire', gives({ name: 'l', token: 1, lease: '5', ttlMs: 1001.5 }));
+    node.always('lockRelease', gives({ released: true }));
+    const lock = await time.until(client.lock('l'));
+    await time.until(lock.release());
+    for (const { timeoutMs } of node.asked) expect(Number.isSafeInteger(timeoutMs)).toBe(true);
+  });
+
   test('the waits grow, at random below a bound that doubles, up to 2 s', async () => {
     const { client, node, time } = scene();
     node.always('get', fails('ERR_NO_LEADER'));

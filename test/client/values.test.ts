@@ -354,9 +354,8 @@ describe('lists', () => {
       nextCursor: 'c',
     });
     const { entries } = await made.client.keys({ prefix: '' });
-    expect(entries).toEqual([
-      { key: 'a', keyBytes: utf8('a'), createRevision: 3, modRevision: 5, version: 2, lease: null },
-    ]);
+    expect(entries).toEqual([{ key: 'a', createRevision: 3, modRevision: 5, version: 2, lease: null }]);
+    expect(entries[0]!.keyBytes).toEqual(utf8('a'));
     await expect(made.client.count()).resolves.toBe(2);
     const all: string[] = [];
     for await (const { key } of made.client.entries({ prefix: 'x', revision: 9 })) all.push(key);
