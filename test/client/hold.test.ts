@@ -272,8 +272,8 @@ describe('the holder fences itself', () => {
     let acknowledge: (value: unknown) => void = () => undefined;
     made.node.always('lockRenew', () => new Promise((resolve) => (acknowledge = resolve)));
     await made.time.pass(5000);
-    // The renewal arrives in time, its acknowledgement does not: the event loop stalls before.
-    made.time.stall(TTL);
+    // The renewal arrives in time, its acknowledgement does not: the event loop stalls before. Counted from it there would be time left.
+    made.time.stall(10_000);
     acknowledge({ ttlMs: TTL });
     await settle();
     expect(lock.signal.aborted).toBe(true);
