@@ -14,16 +14,22 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
  * Bytes of all files together, types, comments and indentation taken out, names as they are; and the same compressed. (A bundler that shortens names
  * makes 53 kB of it, 17 kB compressed.) Raise them for a reason, not by the way.
  */
-const MAX_BYTES = 98_000;
-const MAX_COMPRESSED_BYTES = 24_000;
+const MAX_BYTES = 102_000;
+const MAX_COMPRESSED_BYTES = 26_000;
 
-/** What a file loads when it runs: imports and re-exports of values, and `import()`. */
+/** Loaded by whoever connects to a `kvorum://` endpoint, and by nobody else. */
+const LAZY = /^src\/client\/stream-endpoints\.ts '\.\/stream\/[\w.-]+\.ts'$/u;
+
+/** What a file loads when it runs: imports and re-exports of values. */
 function loadedBy(file: string): string[] {
   const source = stripTypeScriptTypes(readFileSync(file, 'utf8'));
   const { program, module, errors } = parseSync(file.replace(/\.ts$/u, '.js'), source, { sourceType: 'module' });
   expect(errors).toEqual([]);
   expect(program.body.length).toBeGreaterThan(0);
-  expect(module.dynamicImports, `${file} imports something while it runs`).toEqual([]);
+  for (const { moduleRequest } of module.dynamicImports) {
+    const written = source.slice(moduleRequest.start, moduleRequest.end);
+    expect(`${relative(ROOT, file)} ${written}`, 'loads something while it runs').toMatch(LAZY);
+  }
   return [
     ...module.staticImports.map(({ moduleRequest }) => moduleRequest.value),
     ...module.staticExports.flatMap(({ entries }) =>
