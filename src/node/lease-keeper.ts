@@ -6,6 +6,7 @@ import { KvorumError } from '../errors.ts';
 import type { Effect } from '../machine/types.ts';
 import type { Calls } from './calls.ts';
 import { Lessor, type Expiry } from './lessor.ts';
+import type { StateClock } from './state-clock.ts';
 
 export const KEEPER_EVERY_MS = 100;
 const CHECKPOINT_EVERY_MS = 5000;
@@ -15,6 +16,8 @@ const PROPOSAL_TIMEOUT_MS = 4000;
 
 export interface LeaseKeeperOptions {
   readonly calls: Calls;
+  /** What this node would stamp an entry with. */
+  readonly clock: StateClock;
   /** This node's reign: its term, once an entry of it is applied here; null when it does not lead. */
   readonly reign: () => number | null;
   /** What could not be proposed: said in the log, and tried again. */
@@ -95,8 +98,8 @@ export class LeaseKeeper {
     const { calls } = this.#options;
     if (this.#resting.size === 0 || now < this.#wakingUntil) return;
     // By the clock that this leader stamps its entries with: they are over when it is applied.
-    const wall = calls.env.wallTime();
-    const names = [...this.#resting].filter(([, until]) => until <= wall).map(([name]) => name);
+    const time = this.#options.clock.now();
+    const names = [...this.#resting].filter(([, until]) => until <= time).map(([name]) => name);
     if (names.length === 0) return;
     this.#wakingUntil = now + PROPOSAL_TIMEOUT_MS;
     for (const name of names) this.#resting.delete(name);

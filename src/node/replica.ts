@@ -28,6 +28,7 @@ import type { ProposeFrame, ResultFrame } from './forwarding.ts';
 import { Proposals, type Proposal } from './proposals.ts';
 import { Reads, type PendingRead } from './reads.ts';
 import { Snapshots } from './snapshots.ts';
+import { StateClock } from './state-clock.ts';
 import { Submission } from './submission.ts';
 import { clusterIdBytes, decodeMessage, MessageEncoder } from './wire.ts';
 
@@ -85,6 +86,8 @@ const PROBE_TIMEOUT_MS = 5000;
 
 export class Replica {
   readonly group: GroupId;
+  /** What this node would stamp an entry with. */
+  readonly clock: StateClock;
   readonly #options: ReplicaOptions;
   readonly #env: Environment;
   readonly #store: GroupStore;
@@ -123,6 +126,7 @@ export class Replica {
     this.#env = options.env;
     this.#store = options.store;
     this.#machine = machine;
+    this.clock = new StateClock(options.env, () => this.#machine.time);
     const { log, state } = options.store;
     const initial: InitialState = {
       hardState: log.hardState,
@@ -152,6 +156,7 @@ export class Replica {
       bootEpoch: options.bootEpoch,
       core: this.#core,
       proposals: this.#proposals,
+      clock: this.clock,
       send: (to, channel, parts) => options.send(to, channel, parts),
       congested: () => state.overlayBytes > options.limits.maxOverlayBytes,
     });

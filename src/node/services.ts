@@ -63,6 +63,7 @@ export class Services implements Coordination {
     this.#txn = new TxnService(calls);
     this.#keeper = new LeaseKeeper({
       calls,
+      clock: replica.clock,
       reign,
       failed: (error) => warn(error, 'what leases need was not proposed, it is tried again'),
     });

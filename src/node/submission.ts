@@ -9,6 +9,7 @@ import type { Channel } from '../transport/types.ts';
 import type { Environment } from './env.ts';
 import { encodeAnswers, encodePropose, type Answer, type ProposeFrame, type ResultFrame } from './forwarding.ts';
 import { outcomeUnknown, type Proposals } from './proposals.ts';
+import type { StateClock } from './state-clock.ts';
 
 /** Proposals in one append, and bytes of them. */
 const MAX_BATCH_COUNT = 4096;
@@ -30,6 +31,8 @@ export interface SubmissionOptions {
   readonly bootEpoch: number;
   readonly core: RaftCore;
   readonly proposals: Proposals;
+  /** What entries are stamped with. */
+  readonly clock: StateClock;
   readonly send: (to: NodeId, channel: Channel, parts: readonly Uint8Array[]) => boolean;
   /** More state is applied than the disk takes off: no new entries for now. Callers wait in a bounded queue. */
   readonly congested: () => boolean;
@@ -52,12 +55,12 @@ export class Submission {
   }
 
   #append(): void {
-    const { core, env, proposals, congested } = this.#options;
+    const { core, proposals, congested, clock } = this.#options;
     if (congested()) return;
     const full = proposals.queued >= FULL_BATCH_COUNT || proposals.queuedBytes >= FULL_BATCH_BYTES;
     if (this.#openBatches.length >= MAX_OPEN_BATCHES && !full) return;
     const taken = proposals.take(MAX_BATCH_COUNT, MAX_BATCH_BYTES);
-    const time = env.wallTime();
+    const time = clock.now();
     const data: Uint8Array[] = [];
     for (const proposal of taken) {
       stampTime(proposal.data, time);

@@ -161,6 +161,11 @@ export class WatchHub {
     }
     let synced = false;
     for (const group of this.#groups.values()) synced ||= group.synced.size > 0;
+    if (synced && first <= this.machine.kv.compactedRevision) {
+      // What was applied at once has a compaction at its end: what it took with it cannot be matched, so each watcher finds out by itself.
+      for (const group of this.#groups.values()) group.behind(first);
+      return;
+    }
     for (let at = first; synced && at <= revision; at++) this.#match(at);
   }
 
