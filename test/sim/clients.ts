@@ -8,19 +8,10 @@ import type { KvorumNode } from '../../src/node/types.ts';
 import type { Random } from '../../src/testing/random.ts';
 import type { SimCluster } from '../../src/testing/sim-cluster.ts';
 import type { SimNode } from '../../src/testing/sim-node.ts';
+import type { Asking, Outcome } from './asking.ts';
 import { History, nameOf, type Open, type View } from './history.ts';
 import type { Compared } from './judge.ts';
 import type { Plan } from './plan.ts';
-import type { Sightings } from './sightings.ts';
-
-export interface ClientCounts {
-  ok: number;
-  failed: number;
-  unknown: number;
-}
-
-/** A client waits this much longer for a node than the node was asked to take. */
-const PATIENCE_MS = 1000;
 
 const BALLAST_WRITES = 40;
 
@@ -31,19 +22,16 @@ const decoder = new TextDecoder();
 
 export class Clients {
   readonly history = new History();
-  readonly counts: ClientCounts = { ok: 0, failed: 0, unknown: 0 };
+  readonly #asking: Asking;
   readonly #cluster: SimCluster;
   readonly #plan: Plan;
-  readonly #sightings: Sightings;
-  readonly #log: (line: string) => void;
   #stopped = false;
   #values = 0;
 
-  constructor(cluster: SimCluster, plan: Plan, sightings: Sightings, log: (line: string) => void) {
-    this.#cluster = cluster;
+  constructor(asking: Asking, plan: Plan) {
+    this.#asking = asking;
+    this.#cluster = asking.cluster;
     this.#plan = plan;
-    this.#sightings = sightings;
-    this.#log = log;
   }
 
   /** Resolves when all have their last answer. */
@@ -86,7 +74,6 @@ export class Clients {
       const node = dice.pick(this.#cluster.nodes);
       const key = `k${dice.between(1, this.#plan.keys)}`;
       const outcome = await this.#operation(client, node, key, dice, seen);
-      this.counts[outcome]++;
       if (outcome === 'unknown') life++;
     }
   }
@@ -97,7 +84,7 @@ export class Clients {
     key: string,
     dice: Random,
     seen: Map<string, { value: string | null; modRevision: number }>,
-  ): Promise<keyof ClientCounts> {
+  ): Promise<Outcome> {
     const timeoutMs = dice.pick([50, 300, 1000, 4000]);
     const choice = dice.float();
     const value = this.#value(dice);
@@ -145,7 +132,7 @@ export class Clients {
   }
 
   /** All keys, as they were at one revision: a read of each. */
-  async #list(client: string, node: SimNode, timeoutMs: number, limit: number): Promise<keyof ClientCounts> {
+  async #list(client: string, node: SimNode, timeoutMs: number, limit: number): Promise<Outcome> {
     const opened = new Map<string, Open>();
     for (let k = 1; k <= this.#plan.keys; k++) {
       opened.set(`k${k}`, this.history.call(`${client}/k${k}`, 'get', `k${k}`, null));
@@ -179,7 +166,7 @@ export class Clients {
     key: string,
     timeoutMs: number,
     revision: number | null,
-  ): Promise<keyof ClientCounts> {
+  ): Promise<Outcome> {
     const none: Open = { ok: () => {}, fail: () => {} };
     return this.#answer(`${client} look at ${key} on ${node.name}`, node, timeoutMs, none, async (running) => {
       try {
@@ -233,11 +220,11 @@ export class Clients {
     key: string,
     input: unknown,
     action: (running: KvorumNode, open: Open) => Promise<void>,
-  ): Promise<keyof ClientCounts> {
+  ): Promise<Outcome> {
     const open = this.history.call(client, op, key, shortened(input));
     const what = `${client} ${op} ${key} on ${node.name}`;
     const outcome = await this.#answer(what, node, timeoutMs, open, action, JSON.stringify(shortened(input)));
-    if (outcome === 'ok' && op !== 'get') this.#sightings.moment('acknowledged', node);
+    if (outcome === 'ok' && op !== 'get') this.#asking.sightings.moment('acknowledged', node);
     return outcome;
   }
 
@@ -248,40 +235,12 @@ export class Clients {
     open: Open,
     action: (running: KvorumNode, open: Open) => Promise<void>,
     input = '',
-  ): Promise<keyof ClientCounts> {
-    this.#log(`${what} ${input}`);
-    const { elections } = this.#sightings;
-    // What comes after the client has gone does not count any more.
-    let gone = false;
-    const guarded: Open = {
-      ok: (output) => {
-        if (!gone) open.ok(output);
-      },
-      fail: () => {
-        if (!gone) open.fail();
-      },
-    };
-    const answered = node
-      .call((running) => action(running, guarded))
-      .then(
-        (): keyof ClientCounts => 'ok',
-        (error: unknown): keyof ClientCounts => {
-          if (!KvorumError.is(error)) throw error;
-          if (error.outcome !== 'none') return 'unknown';
-          guarded.fail();
-          return 'failed';
-        },
-      );
-    const impatient = this.#sleep(timeoutMs + PATIENCE_MS).then((): keyof ClientCounts => 'unknown');
-    const outcome = await Promise.race([answered, impatient]);
-    gone = true;
-    this.#log(`${what}: ${outcome}`);
-    if (this.#sightings.elections - elections >= 2) this.#sightings.saw(`${outcome} across two elections`);
-    return outcome;
+  ): Promise<Outcome> {
+    return (await this.#asking.ask({ what, node, timeoutMs, open, input }, action)).outcome;
   }
 
   #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => void this.#cluster.time.schedule(ms, resolve));
+    return this.#asking.sleep(ms);
   }
 
   #value(dice: Random): string {

@@ -3,18 +3,24 @@
  * seed. Phase one (safety) runs under faults; phase two (liveness) without: within a bound everybody follows one leader, every client
  * has its answer, and the replicas are equal, byte for byte, also after a restart.
  */
+import type { Machine } from '../../src/machine/machine.ts';
 import type { WorldEvent } from '../invariants/world.ts';
 import { openMemoryStore } from '../../src/storage/memory-store.ts';
 import { SimCluster } from '../../src/testing/sim-cluster.ts';
 import type { SimNode } from '../../src/testing/sim-node.ts';
 import { Random } from '../../src/testing/random.ts';
-import { Clients, type ClientCounts } from './clients.ts';
+import { Asking, type ClientCounts } from './asking.ts';
+import { Clients } from './clients.ts';
 import { Faults } from './faults.ts';
 import { judge } from './judge.ts';
+import { LogRules } from './log-rules.ts';
 import { Oracle } from './oracle.ts';
 import { Observer } from './observer.ts';
+import { recordText, Replay, type Step } from './replay.ts';
 import type { Plan } from './plan.ts';
 import { Trace, type TraceWriter } from './trace.ts';
+import { workloads } from './workloads/index.ts';
+import type { Stage, Workload } from './workloads/workload.ts';
 
 /** Virtual milliseconds of calm within which all must be whole: elections, back-offs of dials, a transfer of a snapshot that stalled. */
 const CALM_MS = 60_000;
@@ -55,9 +61,13 @@ export class ClusterSimulation {
   readonly #observer = new Observer();
   readonly #trace: Trace;
   readonly #faults: Faults;
+  readonly #asking: Asking;
   readonly #clients: Clients;
+  readonly #stage: Stage;
+  readonly #workloads: readonly Workload[];
   readonly #random: Random;
   #violation: Error | null = null;
+  #replay: Replay | null = null;
   #elections = 0;
   #snapshots = 0;
 
@@ -67,11 +77,15 @@ export class ClusterSimulation {
     const weather = this.#random.fork();
     const writes = this.#random.fork();
     const restarts = this.#random.fork();
+    const coordination = new Random(plan.seed + 0.25 * 2 ** 32);
     this.#cluster = new SimCluster({
       seed: plan.seed,
       nodes: plan.nodes,
       timing: plan.timing,
       limits: plan.limits,
+      ...(plan.coordination.keepRevisions === null
+        ? {}
+        : { store: { keepRevisions: plan.coordination.keepRevisions } }),
       network: {
         delayMs: () => {
           const { delayMs, jitterMs } = plan.network;
@@ -93,11 +107,15 @@ export class ClusterSimulation {
         if (node.failure !== null) this.#guard(() => this.#faults.stoppedItself(node, restarts));
       },
     });
+    this.#observer.now = () => this.#cluster.now;
     this.#observer.sightings.maxOverlayBytes = plan.limits.maxOverlayBytes;
     this.#trace = new Trace(this.#cluster, this.#observer, write);
     const log = (line: string): void => this.#trace.line(line);
     this.#faults = new Faults(this.#cluster, this.#observer, plan, log);
-    this.#clients = new Clients(this.#cluster, plan, this.#observer.sightings, log);
+    this.#asking = new Asking(this.#cluster, this.#observer.sightings, log);
+    this.#clients = new Clients(this.#asking, plan);
+    this.#stage = { asking: this.#asking, observer: this.#observer, plan, stopped: false };
+    this.#workloads = workloads(this.#stage, coordination);
     this.#observer.onViolation = (error) => {
       this.#violation ??= error;
     };
@@ -112,7 +130,7 @@ export class ClusterSimulation {
         hash: this.#trace.hash,
         virtualMs: this.#cluster.now,
         events: this.#cluster.time.executed,
-        operations: this.#clients.counts,
+        operations: this.#asking.counts,
         faults: this.#faults.counts,
         elections: this.#elections,
         snapshots: this.#snapshots,
@@ -134,7 +152,10 @@ export class ClusterSimulation {
       await this.#until(() => this.#cluster.nodes.every((node) => node.state === 'running'), 'the cluster comes up');
     }
     this.#faults.schedule();
-    const clients = this.#clients.run(this.#random.fork());
+    const clients = Promise.all([
+      this.#clients.run(this.#random.fork()),
+      ...this.#workloads.map((workload) => workload.run()),
+    ]);
     // A failure of a client is thrown where it is awaited.
     clients.catch((error: unknown) => {
       this.#violation ??= error as Error;
@@ -147,7 +168,7 @@ export class ClusterSimulation {
 
   // Phase two.
 
-  async #calm(clients: Promise<void>): Promise<number> {
+  async #calm(clients: Promise<unknown>): Promise<number> {
     this.#trace.line('-- calm --');
     const start = this.#cluster.now;
     this.#faults.calm();
@@ -156,8 +177,10 @@ export class ClusterSimulation {
       'all nodes are ready',
     );
     this.#clients.stop();
+    this.#stage.stopped = true;
     await this.#settle(clients, 'every client has its answer');
     await this.#settle(this.#clients.readAll(), 'a read of every key on every node');
+    for (const workload of this.#workloads) await this.#settle(workload.finish(), 'the rest of a workload');
     await this.#until(() => this.#whole(), 'all replicas have everything');
     const calmMs = this.#cluster.now - start;
     this.#observer.checkConverged();
@@ -170,12 +193,17 @@ export class ClusterSimulation {
   #judge(): void {
     const { history } = this.#clients;
     judge(history.operations);
-    const oracle = new Oracle(this.#observer.committed);
+    const { committed, committedAt, digests, sightings } = this.#observer;
+    const rules = new LogRules(sightings);
+    const visit = (step: Step, machine: Machine): void => rules.visit(step, machine);
+    this.#replay = new Replay({ committed, committedAt, digests, visit });
+    const oracle = new Oracle(rules);
     for (const operation of history.operations) {
       const fate = oracle.check(operation);
       if (fate !== null) this.#observer.sightings.saw(fate);
     }
     for (const view of history.views) oracle.checkView(view);
+    for (const workload of this.#workloads) workload.judge(rules);
   }
 
   /** Everybody that can run has applied all that the leader has. */
@@ -191,7 +219,8 @@ export class ClusterSimulation {
     const end = this.#cluster.now + FLUSHED_MS;
     await this.#until(() => this.#cluster.now >= end, 'all is flushed', FLUSHED_MS + 1000);
     for (const node of running) node.crash({ keepUnsynced: Infinity });
-    let first: { readonly name: string; readonly records: readonly string[] } | null = null;
+    let first: { readonly name: string; readonly records: readonly string[] } | null =
+      this.#replay === null ? null : { name: 'the log', records: this.#replay.records() };
     for (const node of running) {
       const records = await this.#recordsOf(node);
       if (records === null) continue;
@@ -210,7 +239,7 @@ export class ClusterSimulation {
     try {
       const store = await openMemoryStore({ disk: node.disk });
       await store.group(GROUP).state.scan(({ key, value }) => {
-        records.push(`${Buffer.from(key).toString('hex')}=${Buffer.from(value).toString('hex')}`);
+        records.push(recordText(key, value));
       });
       return records;
     } catch (error) {
@@ -250,7 +279,7 @@ export class ClusterSimulation {
     this.#rethrow();
   }
 
-  async #settle(promise: Promise<void>, what: string): Promise<void> {
+  async #settle(promise: Promise<unknown>, what: string): Promise<void> {
     let settled = false;
     promise.then(
       () => {

@@ -3,6 +3,8 @@
  * after every input. It changes nothing of what it sees.
  */
 import type { Platform } from '../../src/node/platform.ts';
+import type { Replica } from '../../src/node/replica.ts';
+import type { Services } from '../../src/node/services.ts';
 import type {
   Entry,
   InitialState,
@@ -24,10 +26,18 @@ import type { Channel, Transport } from '../../src/transport/types.ts';
 import { applyEntry, DiskImage, EMPTY_STATE, type AppliedState } from './disk.ts';
 import { imageOf, LogShadow, observeStore } from './observed-store.ts';
 import { Sightings } from './sightings.ts';
+import { checkServices, checkState } from './state-invariants.ts';
 
 export class Observer implements World {
   readonly sightings = new Sightings();
   readonly committed: (Entry | undefined)[] = [];
+  /** When somebody applied the entry for the first time, and in which term whoever was elected began to lead: virtual milliseconds. */
+  readonly committedAt: (number | undefined)[] = [];
+  readonly electedAt = new Map<number, number>();
+  /** What the first replica that came to an index said of its state there. */
+  readonly digests = new Map<number, string>();
+  /** Virtual milliseconds. */
+  now: () => number = () => 0;
   highestCommit = 0;
   /** Told of everything, before the invariants look. */
   onEvent: (event: WorldEvent) => void = () => {};
@@ -70,8 +80,10 @@ export class Observer implements World {
     const shadows = this.#shadows;
     const shadow = shadows.get(simNode) ?? new LogShadow();
     shadows.set(simNode, shadow);
+    let node: ObservedNode | null = null;
     return {
       ...platform,
+      joined: (parts) => node?.joined(parts),
       openStore: async (options) => {
         const store = await platform.openStore(options);
         this.sightings.opened(simNode);
@@ -99,7 +111,7 @@ export class Observer implements World {
         ),
       createCore: (options, log, initial) => {
         this.#names.set(options.id, simNode.name);
-        const node = this.node(options.id);
+        node = this.node(options.id);
         return node.start(simNode, shadow, options, log, initial, platform.createCore(options, log, initial));
       },
     };
@@ -148,11 +160,31 @@ export class Observer implements World {
   }
 
   observe(event: WorldEvent): void {
-    if (event.type === 'applied') this.committed[event.entry.index] ??= event.entry;
+    if (event.type === 'applied') {
+      this.committed[event.entry.index] ??= event.entry;
+      this.committedAt[event.entry.index] ??= this.now();
+    } else if (event.type === 'ready' && event.ready.softState?.role === 'leader') {
+      this.electedAt.set((event.node as ObservedNode).status.term, this.now());
+    }
     this.sightings.event(event, this);
     this.onEvent(event);
     try {
       for (const observe of this.#observing) observe(event, this);
+    } catch (error) {
+      this.onViolation(error as Error);
+    }
+  }
+
+  /** A replica has applied up to here. */
+  stateReached(index: number, digest: string): void {
+    const known = this.digests.get(index);
+    if (known === undefined) this.digests.set(index, digest);
+    else if (known !== digest) throw new Error(`the state after entry ${index} is ${digest}, on another node ${known}`);
+  }
+
+  guard(action: () => void): void {
+    try {
+      action();
     } catch (error) {
       this.onViolation(error as Error);
     }
@@ -188,6 +220,9 @@ export class ObservedNode implements NodeView {
   #toApply: Entry[] = [];
   #installing: SnapshotMeta | null = null;
   readonly #afterPersist = new Map<number, readonly Message[]>();
+  #parts: { readonly replica: Replica; readonly services: Services } | null = null;
+  /** Index up to which it was looked at what the node knows beside its state. */
+  #servicesChecked = 0;
   /** As of the Ready before. */
   lastVote: NodeId | null = null;
 
@@ -198,6 +233,16 @@ export class ObservedNode implements NodeView {
 
   get up(): boolean {
     return this.#core !== null;
+  }
+
+  /** Null while it does not run. */
+  get parts(): { readonly replica: Replica; readonly services: Services } | null {
+    return this.#parts;
+  }
+
+  joined(parts: { readonly replica: Replica; readonly services: Services }): void {
+    this.#parts = parts;
+    this.#servicesChecked = 0;
   }
 
   get options(): RaftOptions {
@@ -256,6 +301,7 @@ export class ObservedNode implements NodeView {
     if (this.#core === null) return;
     this.#core = null;
     this.#status = null;
+    this.#parts = null;
     this.#observer.observe({ type: 'crashed', node: this });
   }
 
@@ -267,7 +313,10 @@ export class ObservedNode implements NodeView {
     };
     return {
       clock: (now) => core.clock(now),
-      tick: () => input(() => core.tick()),
+      tick: () => {
+        this.#checkServices();
+        input(() => core.tick());
+      },
       step: (message) => input(() => core.step(message)),
       propose: (data) => input(() => this.#propose(core, data)),
       readIndex: (token) => {
@@ -358,6 +407,9 @@ export class ObservedNode implements NodeView {
       this.applied = this.#observer.stateAt(index, installing.term);
       core.applied(index);
       this.#status = null;
+      this.#checkState();
+      const names = this.#parts?.replica.machine.coordinator.locks.names('', null, 1) ?? [];
+      if (names.length > 0) this.#observer.sightings.saw('a snapshot with locks is installed');
       this.#observer.observe({ type: 'installed', node: this, snapshot: installing });
       return;
     }
@@ -371,5 +423,26 @@ export class ObservedNode implements NodeView {
       this.#observer.observe({ type: 'applied', node: this, entry });
     }
     this.#toApply.splice(0, count);
+    this.#checkState();
+  }
+
+  /** Once for all entries that were applied at once. */
+  #checkState(): void {
+    const machine = this.#parts?.replica.machine;
+    if (machine === undefined) return;
+    this.#observer.guard(() => {
+      this.#observer.stateReached(machine.appliedIndex, machine.digest());
+      checkState(machine);
+    });
+  }
+
+  /** Between two turns: what was applied has been told to everybody on the node. */
+  #checkServices(): void {
+    if (this.#parts === null || this.#parts.replica.loading) return;
+    const { replica, services } = this.#parts;
+    const { machine } = replica;
+    if (machine.appliedIndex <= this.#servicesChecked) return;
+    this.#servicesChecked = machine.appliedIndex;
+    this.#observer.guard(() => checkServices(machine, services));
   }
 }

@@ -1,19 +1,11 @@
 /**
- * What the log says happened, for comparison with what clients were told: all entries that were ever applied, through a store so simple that it
- * can be read at a glance. Each answer names the revision that it is of, so each is right or wrong by itself, stale ones too.
+ * What the log says happened, for comparison with what clients were told. Each answer names the revision that it is of, so each is right or wrong by itself,
+ * stale ones too.
  */
 import type { Operation } from '../../src/checker/history.ts';
-import type { Condition } from '../../src/kv/types.ts';
-import { decodeCommand } from '../../src/machine/command.ts';
-import type { Entry } from '../../src/raft/types.ts';
 import { nameOf, type View } from './history.ts';
 import type { Compared } from './judge.ts';
-
-interface Version {
-  readonly revision: number;
-  /** null: deleted. */
-  readonly value: string | null;
-}
+import type { LogRules } from './log-rules.ts';
 
 interface Write {
   /** How often it is in the log. */
@@ -25,38 +17,19 @@ interface Write {
 const decoder = new TextDecoder();
 
 export class Oracle {
-  readonly #versions = new Map<string, Version[]>();
   /** By value: each is written once. */
   readonly #writes = new Map<string, Write>();
-  #revision = 0;
+  readonly #rules: LogRules;
 
-  /** Entries by index; the first one is not used. */
-  constructor(committed: readonly (Entry | undefined)[]) {
-    for (let index = 1; index < committed.length; index++) {
-      const entry = committed[index];
-      if (entry === undefined) throw new Error(`nobody ever applied entry ${index}`);
-      if (entry.kind === 'command') this.#apply(entry.data);
+  constructor(rules: LogRules) {
+    this.#rules = rules;
+    for (const step of rules.steps) {
+      const operation = step?.command.operation;
+      if (step === undefined || operation?.type !== 'put') continue;
+      const value = nameOf(decoder.decode(operation.value));
+      const count = (this.#writes.get(value)?.count ?? 0) + 1;
+      this.#writes.set(value, { count, revision: step.result.ok ? step.result.revision : null });
     }
-  }
-
-  #apply(data: Uint8Array): void {
-    const { operation } = decodeCommand(data);
-    if (operation.type !== 'put' && operation.type !== 'delete') {
-      throw new Error(`no client asks for a ${operation.type}`);
-    }
-    const { key } = operation;
-    const versions = this.#versions.get(key) ?? [];
-    this.#versions.set(key, versions);
-    const before = versions.at(-1);
-    if (operation.type === 'delete') {
-      if ((before?.value ?? null) !== null) versions.push({ revision: ++this.#revision, value: null });
-      return;
-    }
-    const value = nameOf(decoder.decode(operation.value));
-    const written = holds(operation.condition, before);
-    if (written) versions.push({ revision: ++this.#revision, value });
-    const count = (this.#writes.get(value)?.count ?? 0) + 1;
-    this.#writes.set(value, { count, revision: written ? this.#revision : null });
   }
 
   /** Throws when the log says otherwise. What became of a write that its client knows nothing of; null for others. */
@@ -69,9 +42,11 @@ export class Oracle {
     if (op === 'delete') {
       if (returned === null || fail === true) return null;
       const { revision, deleted } = output as { revision: number; deleted: boolean };
-      const is = this.#at(key, revision);
-      if (deleted ? is?.revision !== revision || is.value !== null : (is?.value ?? null) !== null)
-        this.#contradict(operation, is);
+      const is = this.#rules.store.at(key, revision);
+      const changed = this.#rules.store
+        .changes(revision)
+        .some((change) => change.key === key && change.now.value === null);
+      if (is !== null || (deleted && !changed)) this.#contradict(operation, is);
       return null;
     }
     const value = op === 'cas' ? (operation.input as Compared).value : (operation.input as string);
@@ -93,33 +68,17 @@ export class Oracle {
 
   checkView(view: View): void {
     const { key, value, modRevision, revision } = view;
-    const is = this.#at(key, revision);
+    const is = this.#rules.store.at(key, revision);
     const shown =
-      (is?.value ?? null) === null ? { value: null, modRevision: 0 } : { value: is?.value, modRevision: is?.revision };
-    if (revision > this.#revision || shown.value !== value || shown.modRevision !== modRevision)
+      is === null || is.value === null
+        ? { value: null, modRevision: 0 }
+        : { value: nameOf(is.value), modRevision: is.revision };
+    if (revision > this.#rules.store.revision || shown.value !== value || shown.modRevision !== modRevision)
       this.#contradict(view, is);
   }
 
-  #at(key: string, revision: number): Version | undefined {
-    return this.#versions.get(key)?.findLast((version) => version.revision <= revision);
-  }
-
   #contradict(told: unknown, is: unknown): never {
-    const says = is === undefined ? 'nothing of it' : typeof is === 'string' ? is : JSON.stringify(is);
+    const says = is === undefined || is === null ? 'nothing of it' : typeof is === 'string' ? is : JSON.stringify(is);
     throw new Error(`a client was told\n  ${JSON.stringify(told)}\nbut the log says ${says}`);
-  }
-}
-
-function holds(condition: Condition | null, before: Version | undefined): boolean {
-  const there = (before?.value ?? null) !== null;
-  switch (condition?.type) {
-    case undefined:
-      return true;
-    case 'absent':
-      return !there;
-    case 'exists':
-      return there;
-    case 'modRevision':
-      return there && before?.revision === condition.revision;
   }
 }

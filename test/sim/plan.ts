@@ -70,6 +70,21 @@ export interface PlannedFault {
   readonly dice: number;
 }
 
+/** Clients of more than single keys: how many of each kind. */
+export interface Coordination {
+  readonly transactions: number;
+  readonly watchers: number;
+  readonly leases: number;
+  readonly locks: number;
+  readonly increments: number;
+  /** Mean time between two operations of one. */
+  readonly thinkMs: number;
+  /** Superseded versions are kept for so many revisions; null: as long as they are by default. */
+  readonly keepRevisions: number | null;
+}
+
+export const COORDINATION_KINDS = ['transactions', 'watchers', 'leases', 'locks', 'increments'] as const;
+
 export interface Plan {
   readonly seed: number;
   readonly nodes: number;
@@ -100,6 +115,7 @@ export interface Plan {
   readonly ballastBytes: number;
   /** The storm begins with the first start of the first node, before there is a cluster; otherwise when all have joined. */
   readonly early: boolean;
+  readonly coordination: Coordination;
   readonly faults: readonly PlannedFault[];
 }
 
@@ -109,6 +125,8 @@ export interface Cut {
   readonly clients?: number | undefined;
   readonly operations?: number | undefined;
   readonly stormMs?: number | undefined;
+  /** Kinds of coordination that stay. */
+  readonly kinds?: readonly string[] | undefined;
   /** Numbers of the faults that stay. */
   readonly faults?: readonly number[] | undefined;
 }
@@ -118,6 +136,7 @@ export function drawPlan(seed: number): Plan {
   const shape = random.fork();
   const weather = random.fork();
   const times = random.fork();
+  const coordination = random.fork();
   const nodes = shape.pick([1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 7]);
   const stormMs = shape.pick([5000, 10_000, 20_000, 40_000]);
   const tickMs = shape.pick([10, 10, 20, 50]);
@@ -156,7 +175,22 @@ export function drawPlan(seed: number): Plan {
     largeValues: shape.chance(lagging ? 0.5 : 0.2),
     ballastBytes: shape.pick(lagging ? [2000, 100_000, 100_000] : [0, 0, 0, 0, 0, 100_000]),
     early,
+    coordination: drawCoordination(coordination, stormMs),
     faults: drawFaults(weather, times, stormMs, { early, lagging, sleepy }),
+  };
+}
+
+/** Each seed has some kinds, few have all. */
+function drawCoordination(random: Random, stormMs: number): Coordination {
+  const clients = (most: number): number => (random.chance(0.5) ? random.between(1, most) : 0);
+  return {
+    transactions: clients(2),
+    watchers: clients(4),
+    leases: clients(3),
+    locks: clients(5),
+    increments: clients(3),
+    thinkMs: stormMs / random.pick([50, 100, 200]),
+    keepRevisions: random.pick([null, null, 5, 30, 200]),
   };
 }
 
@@ -205,6 +239,13 @@ export function cutPlan(plan: Plan, cut: Cut): Plan {
     clients: cut.clients ?? plan.clients,
     operations: cut.operations ?? plan.operations,
     stormMs,
+    coordination: cutCoordination(plan.coordination, cut.kinds),
     faults: plan.faults.filter(({ number, atMs }) => (kept === null || kept.has(number)) && atMs < stormMs),
   };
+}
+
+function cutCoordination(coordination: Coordination, kinds: readonly string[] | undefined): Coordination {
+  if (kinds === undefined) return coordination;
+  const left = COORDINATION_KINDS.filter((kind) => !kinds.includes(kind)).map((kind) => [kind, 0]);
+  return { ...coordination, ...(Object.fromEntries(left) as Partial<Coordination>) };
 }

@@ -1,6 +1,6 @@
 /** Makes a failing plan small: fewer faults, clients, operations, nodes and less time, as long as it fails in the same way. */
 import { ClusterSimulation, SimulationFailure } from './cluster-simulation.ts';
-import { cutPlan, type Cut, type Plan } from './plan.ts';
+import { COORDINATION_KINDS, cutPlan, type Cut, type Plan } from './plan.ts';
 
 export interface Shrunk {
   readonly cut: Cut;
@@ -44,6 +44,11 @@ export async function shrink(plan: Plan, failure: SimulationFailure, expired: ()
     if (size === 1 && !removed) break;
     size = Math.max(1, removed ? Math.min(size, kept.length) : size >> 1);
   }
+  let kinds: readonly string[] = COORDINATION_KINDS.filter((kind) => plan.coordination[kind] > 0);
+  for (const kind of kinds) {
+    const without = kinds.filter((one) => one !== kind);
+    if (await fails({ ...best, kinds: without })) kinds = without;
+  }
   for (let clients = plan.clients - 1; clients >= 1; clients--) {
     if (!(await fails({ ...best, clients }))) break;
   }
@@ -73,7 +78,14 @@ function kindOf({ cause }: SimulationFailure): string {
 }
 
 /** How a cut is written on the command line. */
-export function cutArguments({ nodes, clients, operations, stormMs, faults }: Cut): string {
-  const given = Object.entries({ nodes, clients, operations, 'storm-ms': stormMs, faults: faults?.join(',') });
+export function cutArguments({ nodes, clients, operations, stormMs, kinds, faults }: Cut): string {
+  const given = Object.entries({
+    nodes,
+    clients,
+    operations,
+    'storm-ms': stormMs,
+    kinds: kinds?.join(','),
+    faults: faults?.join(','),
+  });
   return given.map(([name, value]) => (value === undefined ? '' : ` --${name}=${value}`)).join('');
 }

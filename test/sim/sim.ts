@@ -26,7 +26,7 @@ const USAGE = `Usage: npm run sim -- [options]
   --keep-going     go on after a failure
   --seed N         run one seed of the cluster layer (or of the core: --layer core) and tell about it
     --grid         every event with the state of all nodes beside it
-    --nodes, --clients, --operations, --storm-ms, --faults=1,2,3: only a part of its plan`;
+    --nodes, --clients, --operations, --storm-ms, --kinds=locks,leases, --faults=1,2,3: only a part of its plan`;
 
 const SHRINK_MS = 120_000;
 
@@ -51,6 +51,7 @@ const { values } = (() => {
         clients: { type: 'string' },
         operations: { type: 'string' },
         'storm-ms': { type: 'string' },
+        kinds: { type: 'string' },
         faults: { type: 'string' },
         help: { type: 'boolean', default: false },
       },
@@ -91,12 +92,13 @@ async function one(seed: number): Promise<number> {
 }
 
 function givenCut(): Cut {
-  const { faults } = values;
+  const { faults, kinds } = values;
   return {
     nodes: number('nodes', values.nodes, 1),
     clients: number('clients', values.clients, 1),
     operations: number('operations', values.operations),
     stormMs: number('storm-ms', values['storm-ms']),
+    kinds: kinds?.split(',').filter(Boolean),
     faults: faults === undefined ? undefined : faults.split(',').filter(Boolean).map(Number),
   };
 }
