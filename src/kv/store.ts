@@ -21,7 +21,7 @@ import { Page } from './page.ts';
 import { Restoration } from './restoration.ts';
 import { Retention } from './retention.ts';
 import { decodeSettings, encodeSettings, settingsKey, type StoreSettings } from './settings.ts';
-import { MAX_READ_BYTES, checkTxn, compareHolds, readsTooMuch } from './txn.ts';
+import { checkTxn, compareHolds } from './txn.ts';
 import type {
   ByteKey,
   Change,
@@ -66,12 +66,14 @@ const MAX_WRITES_COUNTED = 128;
 /** Above this part of the quota superseded versions go early: a store that is full recovers by deletions alone. */
 const HIGH_WATER = 0.9;
 
-/** What a store without data begins with; the state itself knows afterwards. The same on all replicas. Time and quota are in force from the first `tick`. */
 /** An answer must fit a frame between nodes, and be kept for a repetition. */
 const MAX_TXN_ANSWER_BYTES = 8 * 1024 * 1024;
 /** A range in a transaction ends when its keys and values have this many bytes, though its limit may allow more: `count` tells. One entry is always given. */
 const MAX_TXN_RANGE_BYTES = 256 * 1024;
+/** What a step takes in an answer, beside the value that it gives. */
+const STEP_BYTES = 64;
 
+/** What a store without data begins with; the state itself knows afterwards. The same on all replicas. Time and quota are in force from the first `tick`. */
 export type KvStoreOptions = Partial<StoreSettings>;
 
 export interface Compacted {
@@ -321,8 +323,8 @@ export class KvStore {
   }
 
   /**
-   * Refused, without any effect, as ERR_INVALID_ARGUMENT (see `checkTxn`), ERR_LEASE_NOT_FOUND (`details.lease`), ERR_TOO_LARGE (it would read more
-   * than `details.limit` bytes) and ERR_QUOTA (`details`: quotaBytes, bytes), the latter three for the branch that is taken. What the quota has dropped early by then stays dropped.
+   * Refused, without any effect, as ERR_INVALID_ARGUMENT (see `checkTxn`), ERR_LEASE_NOT_FOUND (`details.lease`), ERR_TOO_LARGE (the answer; `details.limit`)
+   * and ERR_QUOTA (`details`: quotaBytes, bytes), the latter three for the branch that is taken. What the quota has dropped early by then stays dropped.
    */
   txn(operation: TxnOperation, context: TxnContext): TxnResult | Refusal {
     this.#assertReady();
@@ -337,10 +339,6 @@ export class KvStore {
         return this.#refuse('ERR_LEASE_NOT_FOUND', `There is no lease ${step.lease}`, { lease: step.lease });
       }
       bytes += costOf(step.key, step.value.length);
-    }
-    if (readsTooMuch(steps, { meta: (key) => this.meta(key), visit: (range, visit) => this.#visit(range, visit) })) {
-      const message = `A transaction reads at most ${MAX_READ_BYTES} bytes`;
-      return this.#refuse('ERR_TOO_LARGE', message, { limit: MAX_READ_BYTES });
     }
     const answered = this.#answeredBytes(steps);
     if (answered > MAX_TXN_ANSWER_BYTES) {
@@ -367,20 +365,19 @@ export class KvStore {
     return { ok: true, type: 'txn', revision: this.#revision, succeeded, responses };
   }
 
-  /** What the steps will read, ranges aside, which have a bound of their own; of keys that the transaction writes itself, what was there before. */
+  /** What the steps will read, ranges aside, which have a bound of their own. What one deletes and a later one reads is counted. */
   #answeredBytes(steps: readonly TxnStep[]): number {
     let bytes = 0;
+    const written = new Map<ByteKey, number>();
     for (const step of steps) {
       if (step.type === 'range') bytes += MAX_TXN_RANGE_BYTES;
       else if (step.type === 'get' || (step.type !== 'deleteRange' && step.prev)) {
-        bytes += alive(this.#index.find(step.key))?.size ?? 0;
+        const before = () => alive(this.#index.find(step.key))?.size ?? 0;
+        bytes += step.key.length + (step.type === 'get' ? (written.get(step.key) ?? before()) : before()) + STEP_BYTES;
       }
+      if (step.type === 'put') written.set(step.key, step.value.length);
     }
     return bytes;
-  }
-
-  #visit({ start, end }: KeyRange, visit: (key: ByteKey, size: number) => boolean): void {
-    this.#index.visit(start, false, end, ({ key, version, size }) => version === 0 || visit(key, size));
   }
 
   #step(step: TxnStep, revision: number, subOperation: number): TxnResponse {

@@ -4,7 +4,6 @@ import type {
   Compare,
   CompareOperator,
   KeyMeta,
-  KeyRange,
   KvEntry,
   TxnContext,
   TxnOperation,
@@ -16,18 +15,6 @@ export interface ComparedKeys {
   meta(key: ByteKey): KeyMeta | null;
   get(key: ByteKey): KvEntry | null;
 }
-
-/** What is read within a transaction, beside its steps. */
-export interface ReadKeys {
-  meta(key: ByteKey): { readonly size: number } | null;
-  /** Keys that exist in [start, end), in order, until `visit` says false. */
-  visit(range: KeyRange, visit: (key: ByteKey, size: number) => boolean): void;
-}
-
-/** Keys and values that a transaction may read: it is answered at once, by every replica, and the answer travels in one frame. */
-export const MAX_READ_BYTES = 8 * 1024 * 1024;
-/** What an entry or a step takes in an answer beside key and value. */
-const ENTRY_BYTES = 64;
 
 const DECIMAL = /^[0-9]+$/;
 
@@ -64,49 +51,6 @@ function checkBranch(steps: readonly TxnStep[]): string | null {
     if (both) return 'A transaction both puts and deletes a key';
   }
   return null;
-}
-
-/**
- * Whether the answer to these steps would be too large, before anything is written. Within one key or so: what steps write is counted for
- * those that read it after them, what they delete is not left out.
- */
-export function readsTooMuch(steps: readonly TxnStep[], keys: ReadKeys): boolean {
-  if (!steps.some((step) => step.type === 'get' || step.type === 'range' || ('prev' in step && step.prev)))
-    return false;
-  const written = new Map<ByteKey, number>();
-  let bytes = 0;
-  const entry = (key: ByteKey, size: number): boolean => {
-    bytes += key.length + size + ENTRY_BYTES;
-    return bytes <= MAX_READ_BYTES;
-  };
-  for (const step of steps) {
-    bytes += ENTRY_BYTES;
-    switch (step.type) {
-      case 'put':
-        if (step.prev) entry(step.key, keys.meta(step.key)?.size ?? 0);
-        written.set(step.key, step.value.length);
-        break;
-      case 'delete':
-        if (step.prev) entry(step.key, keys.meta(step.key)?.size ?? 0);
-        break;
-      case 'deleteRange':
-        break;
-      case 'get':
-        entry(step.key, written.get(step.key) ?? keys.meta(step.key)?.size ?? 0);
-        break;
-      case 'range': {
-        const { start, end, limit, keysOnly } = step;
-        let left = limit;
-        const visit = (key: ByteKey, size: number): boolean => left-- > 0 && entry(key, keysOnly ? 0 : size);
-        keys.visit(step, (key, size) => written.has(key) || visit(key, size));
-        for (const [key, size] of written) {
-          if (key >= start && (end === null || key < end) && limit > 0) entry(key, keysOnly ? 0 : size);
-        }
-      }
-    }
-    if (bytes > MAX_READ_BYTES) return true;
-  }
-  return false;
 }
 
 function containsAny(sorted: readonly ByteKey[], start: ByteKey, end: ByteKey | null): boolean {

@@ -24,6 +24,8 @@ import type { CommandResult, Effect, LockAcquire, Operation } from './types.ts';
 
 type OperationOf<T extends Operation['type']> = Extract<Operation, { type: T }>;
 
+const NONE: readonly Effect[] = [];
+
 export class Coordinator {
   readonly leases: LeaseTable;
   readonly locks: LockTable;
@@ -90,7 +92,9 @@ export class Coordinator {
   /** What was set off since this was last asked. */
   takeEffects(): readonly Effect[] {
     const effects = this.#effects;
-    if (effects.length > 0) this.#effects = [];
+    // Never what is written to afterwards.
+    if (effects.length === 0) return NONE;
+    this.#effects = [];
     return effects;
   }
 

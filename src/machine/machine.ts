@@ -168,7 +168,8 @@ export class Machine {
       case 'noop':
         return null;
       case 'config':
-        this.#configure(entry.data.slice());
+        // A copy: of a Buffer, `slice` would be a view of all that came with it.
+        this.#configure(new Uint8Array(entry.data));
         return null;
       case 'command':
         return this.#command(entry);

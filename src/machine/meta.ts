@@ -78,6 +78,7 @@ export function decodeMeta(bytes: Uint8Array): MetaRecord {
       keepRevisions: view.getFloat64(47),
       digest: [view.getUint32(55), view.getUint32(59)],
     },
-    configurationData: bytes.slice(FIXED_BYTES),
+    // Of a Buffer, `slice` would be a view.
+    configurationData: new Uint8Array(bytes.subarray(FIXED_BYTES)),
   };
 }

@@ -119,19 +119,18 @@ const stepArbitrary: fc.Arbitrary<TxnStep> = fc.oneof(
 
 const branchArbitrary = fc.array(stepArbitrary, { maxLength: 4 });
 
+export const txnArbitrary = fc.record({
+  type: fc.constant('txn' as const),
+  compare: fc.array(compareArbitrary, { maxLength: 2 }),
+  // oxlint-disable-next-line unicorn/no-thenable
+  then: branchArbitrary,
+  otherwise: branchArbitrary,
+});
+
 /** Without what changes settings or time: these need a store that agrees with the model on them. */
 const changeArbitrary: fc.Arbitrary<Step> = fc.oneof(
   { weight: 10, arbitrary: operationArbitrary },
-  {
-    weight: 8,
-    arbitrary: fc.record({
-      type: fc.constant('txn' as const),
-      compare: fc.array(compareArbitrary, { maxLength: 2 }),
-      // oxlint-disable-next-line unicorn/no-thenable
-      then: branchArbitrary,
-      otherwise: branchArbitrary,
-    }),
-  },
+  { weight: 8, arbitrary: txnArbitrary },
   {
     weight: 1,
     arbitrary: fc.record({

@@ -21,7 +21,8 @@ export class MemoryView implements RecordView {
   records(): { key: Uint8Array; value: Uint8Array }[] {
     return [...this.map.keys()].toSorted().map((key) => ({
       key: keyToBytes(key),
-      value: (this.map.get(key) as Uint8Array).slice(),
+      // Of a Buffer, `slice` would be a view.
+      value: new Uint8Array(this.map.get(key) as Uint8Array),
     }));
   }
 

@@ -7,7 +7,7 @@ import { operationArbitrary } from '../kv/arbitraries.ts';
 import { bytes } from '../kv/memory-view.ts';
 
 function commandOf(operation: Operation, time = 0): Command {
-  const head = { version: 1, group: 0, time, principal: null, authRevision: 0, session: null, sequence: 0 } as const;
+  const head = { version: 1, group: 0, time, principal: null, authRevision: 0, once: null } as const;
   return { ...head, operation };
 }
 
@@ -27,8 +27,12 @@ const commandArbitrary: fc.Arbitrary<Command> = fc.record({
   time: fc.constantFrom(0, 1.5, 1_700_000_000_000),
   principal: fc.constantFrom(null, 'someone', 'ünïcode'),
   authRevision: fc.constantFrom(0, 2 ** 40),
-  session: fc.constantFrom(null, '18446744073709551615'),
-  sequence: fc.constantFrom(0, 5, Number.MAX_SAFE_INTEGER),
+  once: fc.constantFrom(
+    null,
+    { key: 'ünïque' },
+    { session: '18446744073709551615', sequence: 5, lowestUnanswered: 0 },
+    { session: '7', sequence: Number.MAX_SAFE_INTEGER, lowestUnanswered: Number.MAX_SAFE_INTEGER },
+  ),
   operation: operationArbitrary,
 });
 
@@ -39,10 +43,11 @@ describe('the command envelope', () => {
         const encoded = commands.map(encodeCommand);
         for (const [i, command] of commands.entries()) {
           const decoded = decodeCommand(encoded[i]!);
-          const { operation } = decoded;
+          const { operation, body, ...head } = decoded;
+          expect(body === null).toBe(command.once === null);
           // A Buffer is a Uint8Array, but not to a deep comparison.
           const plain = operation.type === 'put' ? { ...operation, value: new Uint8Array(operation.value) } : operation;
-          expect({ ...decoded, operation: plain }).toEqual(command);
+          expect({ ...head, operation: plain }).toEqual(command);
         }
       }),
     );
@@ -61,6 +66,22 @@ describe('the command envelope', () => {
       put: { kind: 1, featureLevel: 1 },
       delete: { kind: 2, featureLevel: 1 },
       deleteRange: { kind: 3, featureLevel: 1 },
+      txn: { kind: 4, featureLevel: 2 },
+      compact: { kind: 5, featureLevel: 2 },
+      leaseGrant: { kind: 6, featureLevel: 2 },
+      leaseRenew: { kind: 7, featureLevel: 2 },
+      leaseRevoke: { kind: 8, featureLevel: 2 },
+      leaseExpire: { kind: 9, featureLevel: 2 },
+      leaseCheckpoint: { kind: 10, featureLevel: 2 },
+      lockAcquire: { kind: 11, featureLevel: 2 },
+      lockRelease: { kind: 12, featureLevel: 2 },
+      lockCancel: { kind: 13, featureLevel: 2 },
+      lockBreak: { kind: 14, featureLevel: 2 },
+      lockWake: { kind: 15, featureLevel: 2 },
+      electionProclaim: { kind: 16, featureLevel: 2 },
+      counterAdd: { kind: 17, featureLevel: 2 },
+      counterDelete: { kind: 18, featureLevel: 2 },
+      settings: { kind: 19, featureLevel: 2 },
     });
   });
 

@@ -1,55 +1,16 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeCommand } from '../../src/machine/command.ts';
 import { StateDigest } from '../../src/machine/digest.ts';
 import { Machine, type MachineOptions } from '../../src/machine/machine.ts';
 import { decodeMeta, encodeMeta } from '../../src/machine/meta.ts';
-import type { AppliedEntry, Command, Operation } from '../../src/machine/types.ts';
+import type { CommandResult, Effect, Operation } from '../../src/machine/types.ts';
 import { encodeConfiguration } from '../../src/raft/configuration.ts';
-import type { Configuration } from '../../src/raft/types.ts';
-import { operationArbitrary } from '../kv/arbitraries.ts';
 import { MemoryView, bytes } from '../kv/memory-view.ts';
+import { CONFIGURATION, MEMBERS, command, entry, plain, put, start } from './harness.ts';
+import { RandomLog, stepArbitrary } from './random-log.ts';
+import { Rules } from './rules.ts';
 
 const NOTHING = new Uint8Array(0);
-
-const MEMBERS = [
-  { id: '1', name: 'n1', peerId: '12D3a', address: '127.0.0.1:7201' },
-  { id: '2', name: 'n2', peerId: '12D3b', address: '127.0.0.1:7202' },
-];
-
-const CONFIGURATION: Configuration = {
-  voters: ['1', '2'],
-  votersOutgoing: [],
-  learners: [],
-  learnersNext: [],
-  autoLeave: false,
-  context: { clusterId: '99', members: MEMBERS },
-};
-
-function start(view: MemoryView, options?: MachineOptions): Machine {
-  const machine = new Machine(view, options);
-  for (const record of view.records()) {
-    machine.restore(record);
-    // A machine must not hold on to what a scan lends it.
-    record.key.fill(0xee);
-    record.value.fill(0xee);
-  }
-  machine.restored();
-  return machine;
-}
-
-function put(key: string, value = 'v'): Operation {
-  return { type: 'put', key, value: bytes(value), contentType: null, lease: null, prev: false, condition: null };
-}
-
-function command(operation: Operation, more: Partial<Command> = {}): Uint8Array {
-  const head = { version: 1, group: 0, time: 0, principal: null, authRevision: 0, session: null, sequence: 0 } as const;
-  return encodeCommand({ ...head, operation, ...more });
-}
-
-function entry(index: number, kind: AppliedEntry['kind'], data = NOTHING as Uint8Array, term = 1): AppliedEntry {
-  return { index, term, kind, data };
-}
 
 describe('Machine', () => {
   it('applies noops, configurations and commands in order', () => {
@@ -70,7 +31,7 @@ describe('Machine', () => {
       appliedTerm: 2,
       revision: 2,
       time: 0,
-      featureLevel: 1,
+      featureLevel: 2,
       configuration: CONFIGURATION,
       compactedRevision: 0,
       keepRevisions: 100_000,
@@ -147,64 +108,64 @@ describe('Machine', () => {
   });
 });
 
-const entryArbitrary = fc.oneof(
-  { weight: 12, arbitrary: operationArbitrary.map((operation) => ({ kind: 'command' as const, operation })) },
-  { weight: 1, arbitrary: fc.constant({ kind: 'noop' as const }) },
-  { weight: 1, arbitrary: fc.nat(3).map((learners) => ({ kind: 'config' as const, learners })) },
-);
-
-const logArbitrary = fc.array(
-  fc.record({
-    what: entryArbitrary,
-    time: fc.nat(1000),
-    endOfUnit: fc.boolean(),
-    crash: fc.nat(9).map((n) => n === 0),
-  }),
-  { minLength: 1, maxLength: 60 },
-);
-
 describe('replicas with the same log', () => {
   it('give the same results and hold the same bytes, whatever their units and restarts', () => {
     fc.assert(
-      fc.property(logArbitrary, fc.nat(15), (steps, keepRevisions) => {
-        const log: AppliedEntry[] = steps.map(({ what, time }, i) => {
-          if (what.kind === 'noop') return entry(i + 1, 'noop');
-          if (what.kind === 'command') return entry(i + 1, 'command', command(what.operation, { time }));
-          const learners = ['7', '8', '9'].slice(0, what.learners);
-          return entry(i + 1, 'config', encodeConfiguration({ ...CONFIGURATION, learners }));
-        });
+      fc.property(
+        fc.array(stepArbitrary, { minLength: 1, maxLength: 150, size: 'max' }),
+        fc.nat(15),
+        (steps, keepRevisions) => {
+          const options: MachineOptions = { keepRevisions, keepMs: 500, quotaBytes: 60_000 };
+          const steadyView = new MemoryView();
+          const steady = start(steadyView, options);
+          const log = new RandomLog();
+          const told: { result: CommandResult | null; effects: readonly Effect[] }[] = [];
+          const rules = new Rules();
 
-        const steadyView = new MemoryView();
-        const steady = start(steadyView, { keepRevisions });
-        const results = log.map((entry) => steady.apply(entry));
-        steady.writeMeta();
+          // The other one writes its position now and then; a crash throws away what came after that.
+          let view = new MemoryView();
+          let written = view.copy();
+          let shaky = start(view, options);
+          const restart = (from: MemoryView) => {
+            view = from.copy();
+            written = from.copy();
+            shaky = start(view, options);
+          };
+          const catchUp = () => {
+            for (let next = shaky.appliedIndex; next < log.entries.length; next++) {
+              expect(plain(shaky.apply(log.entries[next]!))).toEqual(plain(told[next]!.result));
+              expect(shaky.takeEffects()).toEqual(told[next]!.effects);
+            }
+          };
+          for (const step of steps) {
+            const entry = log.next(step, steady);
+            const result = steady.apply(entry);
+            told.push({ result, effects: steady.takeEffects() });
+            rules.check(entry, result, steady);
+            catchUp();
+            expect(shaky.digest()).toBe(steady.digest());
+            if (step.then === 'write') {
+              shaky.writeMeta();
+              written = view.copy();
+            } else if (step.then === 'crash') {
+              restart(written);
+            } else if (step.then === 'snapshot') {
+              steady.writeMeta();
+              restart(steadyView);
+            }
+          }
+          catchUp();
 
-        // The other one flushes at the end of a unit, and a crash throws away what came after the last flush.
-        let view = new MemoryView();
-        let flushed = view.copy();
-        let machine = start(view, { keepRevisions });
-        const crashesLeft = new Set(steps.flatMap(({ crash }, i) => (crash ? [i] : [])));
-        for (let next = 0; next < log.length;) {
-          expect(machine.apply(log[next]!)).toEqual(results[next]);
-          if (steps[next]!.endOfUnit) {
-            machine.writeMeta();
-            flushed = view.copy();
-          }
-          next++;
-          if (crashesLeft.delete(next - 1)) {
-            view = flushed.copy();
-            machine = start(view, { keepRevisions });
-            next = machine.appliedIndex;
-          }
-        }
-        machine.writeMeta();
-        expect(machine.meta).toEqual(steady.meta);
-        expect(machine.members).toEqual(steady.members);
-        expect(machine.digest()).toBe(steady.digest());
-        expect(view.records()).toEqual(steadyView.records());
-        expect(digestOf(view)).toBe(digestOf(steadyView));
-      }),
-      { numRuns: 300 },
+          steady.writeMeta();
+          shaky.writeMeta();
+          expect(shaky.meta).toEqual(steady.meta);
+          expect(shaky.members).toEqual(steady.members);
+          expect(view.records()).toEqual(steadyView.records());
+          expect(digestOf(view)).toBe(digestOf(steadyView));
+          expect(start(steadyView, options).digest()).toBe(steady.digest());
+        },
+      ),
+      { numRuns: Number(process.env['KVORUM_TEST_RUNS'] ?? 100) },
     );
   });
 
