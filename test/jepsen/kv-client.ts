@@ -22,7 +22,7 @@ export type Condition =
 
 export const ALWAYS: Condition = { type: 'always' };
 
-type NotDone = Exclude<Outcome, { type: 'ok' }>;
+export type NotDone = Exclude<Outcome, { type: 'ok' }>;
 export type ReadResult = { readonly type: 'read'; readonly entry: Entry | null } | NotDone;
 export type WriteResult =
   | { readonly type: 'written'; readonly revision: number }
@@ -52,19 +52,20 @@ interface Page {
 }
 
 /** Codes with which a node may refuse or give up what is asked rightly. */
-const EXCUSES = new Set([
+export const EXCUSES: ReadonlySet<string> = new Set([
   ...['ERR_NO_LEADER', 'ERR_OVERLOADED', 'ERR_CLOSED', 'ERR_TIMEOUT', 'ERR_QUOTA', 'ERR_REQUEST_TIMEOUT'],
   // The node is about to stop, and says so to those who asked last.
   ...['ERR_STORE_POISONED', 'ERR_CORRUPT'],
 ]);
 
 export class KvClient {
-  readonly #witness: Witness;
+  /** What was said of revisions: also by those who write in other ways. */
+  readonly witness: Witness;
   readonly #query: string;
 
   /** `staleReads`: gets and lists ask for `consistency=stale`, which a run with cuts has to find out. */
   constructor(witness: Witness, options: { readonly staleReads?: boolean } = {}) {
-    this.#witness = witness;
+    this.witness = witness;
     this.#query = options.staleReads === true ? '&consistency=stale' : '';
   }
 
@@ -77,7 +78,7 @@ export class KvClient {
     });
     if (answer.type === 'answer' && answer.status === 200) {
       const entry = { value: answer.body.toString(), revision: revisionOf(answer) };
-      this.#witness.saw(key, entry.revision, entry.value);
+      this.witness.saw(key, entry.revision, entry.value);
       return { type: 'read', entry };
     }
     if (answer.type === 'answer' && answer.status === 404) {
@@ -101,7 +102,7 @@ export class KvClient {
     });
     if (answer.type === 'answer' && answer.status === 200) {
       const { revision } = json(answer, `PUT ${key}`) as { revision: number };
-      this.#witness.wrote(key, revision, value);
+      this.witness.wrote(key, revision, value);
       return { type: 'written', revision };
     }
     return this.#refused(answer, `PUT ${key}`, key, condition);
@@ -114,7 +115,7 @@ export class KvClient {
     });
     if (answer.type === 'answer' && answer.status === 200) {
       const { revision, deleted } = json(answer, `DELETE ${key}`) as { revision: number; deleted: number };
-      if (deleted !== 0) this.#witness.wrote(key, revision, null);
+      if (deleted !== 0) this.witness.wrote(key, revision, null);
       return { type: 'deleted', count: deleted };
     }
     return this.#refused(answer, `DELETE ${key}`, key, condition);
@@ -152,7 +153,7 @@ export class KvClient {
         if (modRevision > revision) {
           throw new ContractError(`list ${prefix} of revision ${revision} has ${key} of revision ${modRevision}`);
         }
-        this.#witness.saw(key, modRevision, value);
+        this.witness.saw(key, modRevision, value);
         entries.set(key, { value, revision: modRevision });
       }
       cursor = page.nextCursor;
@@ -170,7 +171,7 @@ export class KvClient {
     if (condition.type === 'always') throw new ContractError(`${what} without a condition: 412`);
     const { current } = problemOf(answer, what) as unknown as { current: ListedEntry | null };
     if (current === null) return { type: 'refused', current: null };
-    this.#witness.saw(key, current.modRevision, current.value);
+    this.witness.saw(key, current.modRevision, current.value);
     if (condition.type === 'revision' && condition.revision === current.modRevision) {
       throw new ContractError(`${what} if revision ${condition.revision}: refused, though that is what is there`);
     }
@@ -183,7 +184,7 @@ export class KvClient {
 }
 
 /** What to think of an answer that is not the one hoped for. Throws ContractError when it may not be given. */
-function notDone(answer: NodeAnswer, what: string): NotDone {
+export function notDone(answer: NodeAnswer, what: string): NotDone {
   if (answer.type === 'unreached') return { type: 'fail', error: answer.error };
   if (answer.type === 'unanswered') return { type: 'unknown', error: answer.error };
   const { code, outcome, detail } = problemOf(answer, what);
@@ -191,13 +192,13 @@ function notDone(answer: NodeAnswer, what: string): NotDone {
   return outcome === 'none' ? { type: 'fail', error: code } : { type: 'unknown', error: code };
 }
 
-interface ProblemDocument {
+export interface ProblemDocument {
   readonly code: string;
   readonly outcome: 'none' | 'unknown';
   readonly detail: string;
 }
 
-function problemOf(answer: NodeAnswer & { type: 'answer' }, what: string): ProblemDocument {
+export function problemOf(answer: NodeAnswer & { type: 'answer' }, what: string): ProblemDocument {
   const document = json(answer, what) as Partial<ProblemDocument>;
   const { code, outcome, detail = '' } = document;
   if (typeof code !== 'string' || (outcome !== 'none' && outcome !== 'unknown')) {
@@ -206,7 +207,7 @@ function problemOf(answer: NodeAnswer & { type: 'answer' }, what: string): Probl
   return { ...document, code, outcome, detail };
 }
 
-function json(answer: NodeAnswer & { type: 'answer' }, what: string): unknown {
+export function json(answer: NodeAnswer & { type: 'answer' }, what: string): unknown {
   try {
     return JSON.parse(answer.body.toString()) as unknown;
   } catch {

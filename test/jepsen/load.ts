@@ -8,7 +8,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { HistoryFile } from './history-file.ts';
 import { KeyPool } from './key-pool.ts';
 import { Timeline } from './timeline.ts';
-import type { Chance, Invocation, LabNode, Outcome, Workload } from './types.ts';
+import type { Operation } from '../../src/checker/index.ts';
+import type { ActingWorkload, Chance, Invocation, LabNode, Outcome, Scene, Workload } from './types.ts';
 import { Random } from '../../src/testing/random.ts';
 
 const HOME_SHARE = 0.9;
@@ -17,7 +18,7 @@ const FINAL_WIDTH = 16;
 const FINAL_RETRY_MS = 100;
 
 export interface LoadOptions {
-  readonly workloads: readonly Workload[];
+  readonly workloads: readonly (Workload | ActingWorkload)[];
   readonly nodes: readonly LabNode[];
   /** Of each workload. */
   readonly clients: number;
@@ -25,21 +26,23 @@ export interface LoadOptions {
   readonly rate: number;
   readonly seed: number;
   /** History of a workload goes there. */
-  readonly fileOf: (workload: Workload) => string;
+  readonly fileOf: (workload: { readonly name: string }) => string;
   /** An answer was against the contract: the run is over. */
   readonly failed: (error: unknown) => void;
 }
 
-interface Running {
-  readonly workload: Workload;
+interface RunningOf<W> {
+  readonly workload: W;
   readonly keys: KeyPool;
   readonly history: HistoryFile;
   readonly endings: Record<Outcome['type'], number>;
   nextClient: number;
 }
 
+type Running = RunningOf<Workload> | RunningOf<ActingWorkload>;
+
 export interface WorkloadRecord {
-  readonly workload: Workload;
+  readonly workload: Workload | ActingWorkload;
   readonly history: HistoryFile;
   readonly keys: number;
   readonly endings: Readonly<Record<Outcome['type'], number>>;
@@ -59,8 +62,8 @@ export class Load {
   constructor(options: LoadOptions) {
     this.#options = options;
     this.#chance = new Random(options.seed);
-    this.#running = options.workloads.map((workload) => ({
-      workload,
+    this.#running = options.workloads.map((workload): Running => ({
+      workload: workload as never,
       keys: new KeyPool(workload.name, workload.operationsPerKey, workload.keysAtOnce ?? DEFAULT_KEYS_AT_ONCE),
       history: new HistoryFile(options.fileOf(workload)),
       endings: { ok: 0, fail: 0, unknown: 0 },
@@ -74,12 +77,14 @@ export class Load {
   }
 
   start(): void {
-    const clients = this.#running.flatMap((running) =>
-      Array.from({ length: this.#options.clients }, async (_, index) => {
+    const lives = this.#running.map((running) => {
+      if (isActing(running)) return this.#act(running);
+      running.workload.open?.(this.#options.nodes);
+      return Array.from({ length: this.#options.clients }, async (_, index) => {
         await this.#client(running, index, this.#chance.fork());
-      }),
-    );
-    this.#clients = Promise.all(clients);
+      });
+    });
+    this.#clients = Promise.all(lives.flat());
   }
 
   /** Resolves when the last answer is there, or its deadline over. */
@@ -97,7 +102,9 @@ export class Load {
   /** Reads every key once, again and again until it is answered; rejects when that takes longer than the time given. */
   async readAll(timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs;
-    const all = this.#running.flatMap((running) => running.keys.names().map((key) => ({ running, key })));
+    const all = this.#running
+      .filter((running): running is RunningOf<Workload> => !isActing(running))
+      .flatMap((running) => running.keys.names().map((key) => ({ running, key })));
     const chance = this.#chance.fork();
     const iterator = all.values();
     const reader = async (): Promise<void> => {
@@ -112,19 +119,69 @@ export class Load {
     });
   }
 
-  close(): void {
+  /** Also what the workloads have opened. */
+  async close(): Promise<void> {
     for (const { history } of this.#running) history.close();
+    await Promise.all(this.#running.map(async ({ workload }) => await workload.close?.()));
   }
 
-  async #client(running: Running, index: number, chance: Chance): Promise<void> {
-    const { nodes, clients, rate } = this.#options;
-    const everyMs = (1000 * clients * this.#running.length) / rate;
+  #act(running: RunningOf<ActingWorkload>): Promise<void>[] {
+    const { clients } = this.#options;
+    const opened = running.workload.open?.(this.#sceneOf(running, this.#chance.fork())) ?? Promise.resolve();
+    return Array.from({ length: clients }, async (_, index) => {
+      const scene = this.#sceneOf(running, this.#chance.fork());
+      try {
+        await opened;
+        await running.workload.act(scene, index);
+      } catch (error) {
+        if (!this.#giveUp.signal.aborted) this.#fail(error);
+      }
+    });
+  }
+
+  #sceneOf(running: Running, chance: Random): Scene {
+    const { nodes, clients } = this.#options;
+    const everyMs = this.#everyMs();
+    let dueMs = performance.now() + chance.float() * everyMs;
+    return {
+      ...{ nodes, chance, clients, stopping: this.#stopping.signal, giveUp: this.#giveUp.signal },
+      nowUs: () => Math.floor(this.nowMs() * 1000),
+      pace: async () => {
+        await this.#waitUntil(dueMs);
+        dueMs = Math.max(dueMs, performance.now()) + everyMs * (0.5 + chance.float());
+        return !this.#stopping.signal.aborted;
+      },
+      takeKey: () => running.keys.take(chance),
+      newClient: () => running.nextClient++,
+      record: (operation, error) => this.#add(running, operation, error),
+    };
+  }
+
+  /** Between two operations of a client. */
+  #everyMs(): number {
+    const { clients, rate } = this.#options;
+    return (1000 * clients * this.#running.length) / rate;
+  }
+
+  /** Or until the load is to end. */
+  async #waitUntil(dueMs: number): Promise<void> {
+    const waitMs = dueMs - performance.now();
+    if (waitMs > 0) await delay(waitMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+  }
+
+  #fail(error: unknown): void {
+    this.#stopping.abort();
+    this.#options.failed(error);
+  }
+
+  async #client(running: RunningOf<Workload>, index: number, chance: Chance): Promise<void> {
+    const { nodes } = this.#options;
+    const everyMs = this.#everyMs();
     const home = nodes[index % nodes.length];
     let client = running.nextClient++;
     let dueMs = performance.now() + chance.float() * everyMs;
     for (;;) {
-      const waitMs = dueMs - performance.now();
-      if (waitMs > 0) await delay(waitMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+      await this.#waitUntil(dueMs);
       if (this.#stopping.signal.aborted) return;
       // What was missed while an answer was waited for is not made up for: that would be a burst.
       dueMs = Math.max(dueMs, performance.now()) + everyMs * (0.5 + chance.float());
@@ -140,7 +197,7 @@ export class Load {
     }
   }
 
-  async #finalRead(running: Running, key: string, chance: Chance, deadline: number): Promise<void> {
+  async #finalRead(running: RunningOf<Workload>, key: string, chance: Chance, deadline: number): Promise<void> {
     const invocation = running.workload.final(key);
     for (;;) {
       const target = chance.pick(this.#options.nodes);
@@ -153,15 +210,19 @@ export class Load {
   }
 
   /** Null when the run has failed with it. */
-  async #perform(running: Running, client: number, invocation: Invocation, target: LabNode): Promise<Outcome | null> {
+  async #perform(
+    running: RunningOf<Workload>,
+    client: number,
+    invocation: Invocation,
+    target: LabNode,
+  ): Promise<Outcome | null> {
     const callMs = this.nowMs();
     let outcome: Outcome;
     try {
       outcome = await running.workload.perform(invocation, target, this.#giveUp.signal);
     } catch (error) {
       this.#record(running, client, invocation, callMs, { type: 'unknown', error: 'against the contract' });
-      this.#stopping.abort();
-      this.#options.failed(error);
+      this.#fail(error);
       return null;
     }
     this.#record(running, client, invocation, callMs, outcome);
@@ -169,16 +230,27 @@ export class Load {
   }
 
   #record(running: Running, client: number, invocation: Invocation, callMs: number, outcome: Outcome): void {
-    const endMs = this.nowMs();
-    running.endings[outcome.type]++;
-    this.timeline.add(endMs, outcome.type, endMs - callMs);
-    if (outcome.type !== 'ok') this.timeline.countError(outcome.error);
-    running.history.add({
+    const operation: Operation = {
       ...{ client, op: invocation.op, key: invocation.key, input: invocation.input },
       output: outcome.type === 'ok' ? outcome.output : null,
       call: Math.floor(callMs * 1000),
-      return: outcome.type === 'ok' ? Math.ceil(endMs * 1000) : null,
+      return: outcome.type === 'ok' ? Math.ceil(this.nowMs() * 1000) : null,
       ...(outcome.type === 'fail' ? { fail: true } : {}),
-    });
+    };
+    this.#add(running, operation, outcome.type === 'ok' ? undefined : outcome.error);
   }
+
+  #add(running: Running, operation: Operation, error?: string): void {
+    const ending = operation.fail === true ? 'fail' : operation.return === null ? 'unknown' : 'ok';
+    const endMs = this.nowMs();
+    running.endings[ending]++;
+    const latencyMs = (operation.return ?? operation.call) / 1000 - operation.call / 1000;
+    this.timeline.add(endMs, ending, latencyMs);
+    if (error !== undefined) this.timeline.countError(error);
+    running.history.add(operation);
+  }
+}
+
+function isActing(running: Running): running is RunningOf<ActingWorkload> {
+  return 'act' in running.workload;
 }

@@ -65,7 +65,7 @@ ${table(
   ['workload', 'verdict', '#operations', '#ok', '#fail', '#unknown', '#keys', 'model', '#check, ms'],
   result.workloads.map((one) => [
     `${escape(one.name)}<br><small>${escape(one.about)}</small>`,
-    `<span class="${one.verdict}">${one.verdict}</span>${one.reason === null ? '' : `<br>${escape(one.reason)}`}${one.picture === null ? '' : `<br><a href="${one.picture}">the failing part</a>`}`,
+    `<span class="${one.verdict}">${one.verdict}</span>${one.reason === null ? '' : `<br>${escape(one.reason)}`}${one.picture === null ? '' : `<br><a href="${one.picture}">the failing part</a>`}${one.figures === null ? '' : `<br><small>${escape(one.figures)}</small>`}`,
     ...[one.operations, one.ok, one.fail, one.unknown, one.keys].map(String),
     escape(one.model),
     String(one.checkMs),

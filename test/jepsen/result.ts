@@ -26,6 +26,8 @@ export interface WorkloadResult {
   readonly file: string;
   /** In the output directory; only of a failing part. */
   readonly picture: string | null;
+  /** What more there is to tell; null for nothing. */
+  readonly figures: string | null;
 }
 
 export interface NemesisResult {

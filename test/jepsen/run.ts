@@ -52,6 +52,8 @@ const RECOVERY_MS = 3000;
 const MIN_SHARE = 0.1;
 const MIN_QUIET_SHARE = 0.4;
 const MIN_OK_PER_WORKLOAD = 20;
+/** Keys that somebody deletes, or that go with a lease. */
+const FLEETING = ['delete/', 'leases/', 'watch/'];
 
 export async function run(options: RunOptions): Promise<RunResult> {
   mkdirSync(options.out, { recursive: true });
@@ -168,7 +170,9 @@ async function runOn(
       say('every key was read');
     }
     if (!signal.aborted) {
-      replicas = await compareReplicas(lab, client, witness, (key) => key.startsWith('delete/'));
+      replicas = await compareReplicas(lab, client, witness, (key) =>
+        FLEETING.some((prefix) => key.startsWith(prefix)),
+      );
       judge.violations.push(...replicas.problems);
       say(`${replicas.entries} entries at revision ${replicas.revision} on each of ${lab.nodes.length} nodes`);
     }
@@ -176,7 +180,7 @@ async function runOn(
     if (error instanceof ContractError) judge.failed(error);
     else judge.violations.push((error as Error).message);
   } finally {
-    load.close();
+    await load.close();
   }
   judge.violations.push(...findInLogs(lab));
   for (const { node, how, expected, lastWords } of lab.ownEnds) {
@@ -228,10 +232,12 @@ function checkWorkload(record: WorkloadRecord, out: string, say: (text: string) 
   const checkMs = Math.round(performance.now() - startedAt);
   const picture = result.verdict === 'ok' ? null : `failed-${workload.name}.html`;
   if (picture !== null) writeFileSync(path.join(out, picture), drawHistory(result, workload.name));
+  const figures = workload.figures?.(history.operations) ?? null;
   say(`${workload.name}: ${result.verdict}, ${history.operations.length} operations on ${keys} keys, ${checkMs} ms`);
+  if (figures !== null) say(`${workload.name}: ${figures}`);
   return {
     ...{ name: workload.name, about: workload.about, model, keys, operations: history.operations.length },
-    ...{ ok: endings.ok, fail: endings.fail, unknown: endings.unknown, checkMs, picture },
+    ...{ ok: endings.ok, fail: endings.fail, unknown: endings.unknown, checkMs, picture, figures },
     ...{ verdict: result.verdict, reason: result.reason, file: path.basename(history.path) },
   };
 }

@@ -103,8 +103,53 @@ export interface Workload {
   next(chance: Chance, client: number, key: string): Invocation;
   /** What is read of every key once all is healed. */
   final(key: string): Invocation;
+  /** Before its first operation. */
+  open?(nodes: readonly LabNode[]): void;
   /** Runs it over HTTP against a node. Throws for an answer that is against the contract. */
   perform(invocation: Invocation, target: LabNode, signal: AbortSignal): Promise<Outcome>;
+  /** What is worth telling of the whole history: a line for the report. */
+  figures?(operations: readonly Operation[]): string;
+  /** When the load is over. */
+  close?(): Promise<void>;
+}
+
+/** Clients whose doings are no row of single operations: they hold a lock, keep a lease alive, watch. */
+export interface ActingWorkload {
+  readonly name: string;
+  readonly about: string;
+  readonly model: ModelName | Model;
+  /** How often `KeyPool.take` gives a key before it is left. */
+  readonly operationsPerKey: number;
+  /** Default 5. */
+  readonly keysAtOnce?: number;
+  /** Before the first client acts. */
+  open?(scene: Scene): Promise<void>;
+  /** The life of one client: ends when `scene.stopping` is aborted and what was begun has come to its end. */
+  act(scene: Scene, actor: number): Promise<void>;
+  figures?(operations: readonly Operation[]): string;
+  /** When the load is over, however it ended. */
+  close?(): Promise<void>;
+}
+
+/** What an acting client finds. */
+export interface Scene {
+  readonly nodes: readonly LabNode[];
+  readonly chance: Chance;
+  readonly clients: number;
+  /** The load is to end; by then all faults are healed and the cluster is whole, unless `giveUp` is aborted too. */
+  readonly stopping: AbortSignal;
+  /** The run has failed: nothing more is waited for. */
+  readonly giveUp: AbortSignal;
+  /** Microseconds, the clock of the histories. */
+  nowUs(): number;
+  /** Resolves when the next thing is due by the rate; false when the load is to end. */
+  pace(): Promise<boolean>;
+  /** A key, which counts as used once more; `unknown` is for the caller to count. */
+  takeKey(): { readonly name: string; unknown: number };
+  /** A name for who has one operation open at a time; a new one after one without an answer. */
+  newClient(): number;
+  /** Operation and outcome, in the order of their ends. */
+  record(operation: Operation, error?: string): void;
 }
 
 export type Invocation = Pick<Operation, 'op' | 'key' | 'input'>;

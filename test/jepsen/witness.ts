@@ -1,6 +1,7 @@
 /**
  * Remembers what the nodes said of revisions, and holds every answer against it. A revision is one write for ever: the same
- * key with the same value, whoever asks and whenever. And what was acknowledged has to be there in the end.
+ * key with the same value, whoever asks and whenever; only a transaction may be of several keys. And what was acknowledged
+ * has to be there in the end.
  */
 
 /** A node answered what no node may answer. The run has failed. */
@@ -20,9 +21,12 @@ export interface StoredEntry {
 }
 
 const MAX_SHOWN = 60;
+/** Keys that are written by transactions, several at one revision. */
+const TOGETHER = ['txn/', 'watch/'];
 
 export class Witness {
-  readonly #facts = new Map<number, Fact>();
+  /** By revision; of keys that share one, by both. */
+  readonly #facts = new Map<number | string, Fact>();
   /** Of every key the acknowledged write with the highest revision. */
   readonly #acknowledged = new Map<string, number>();
   #acknowledgedCount = 0;
@@ -42,9 +46,10 @@ export class Witness {
   /** A read showed that the write of `revision` was this one. Throws ContractError. */
   saw(key: string, revision: number, value: string | null): void {
     if (!Number.isSafeInteger(revision) || revision < 1) throw new ContractError(`${revision} is no revision (${key})`);
-    const known = this.#facts.get(revision);
+    const place = placeOf(key, revision);
+    const known = this.#facts.get(place);
     if (known === undefined) {
-      this.#facts.set(revision, { key, value });
+      this.#facts.set(place, { key, value });
       return;
     }
     if (known.key === key && known.value === value) return;
@@ -55,7 +60,7 @@ export class Witness {
   missing(stored: ReadonlyMap<string, StoredEntry>, mayBeDeleted: (key: string) => boolean): string[] {
     const problems: string[] = [];
     for (const [key, revision] of this.#acknowledged) {
-      const fact = this.#facts.get(revision);
+      const fact = this.#facts.get(placeOf(key, revision));
       const entry = stored.get(key);
       if (entry === undefined) {
         if (fact?.value !== null && !mayBeDeleted(key)) problems.push(`${key} of revision ${revision} is gone`);
@@ -64,13 +69,17 @@ export class Witness {
       }
     }
     for (const [key, { value, revision }] of stored) {
-      const fact = this.#facts.get(revision);
+      const fact = this.#facts.get(placeOf(key, revision));
       if (fact !== undefined && (fact.key !== key || fact.value !== value)) {
         problems.push(`revision ${revision} was ${show(fact)} and is stored as ${show({ key, value })}`);
       }
     }
     return problems;
   }
+}
+
+function placeOf(key: string, revision: number): number | string {
+  return TOGETHER.some((prefix) => key.startsWith(prefix)) ? `${revision} ${key}` : revision;
 }
 
 function show({ key, value }: Fact): string {

@@ -23,6 +23,8 @@ import { Recorder } from './recorder.ts';
 
 const READ_TIMEOUT_MS = 60_000;
 const CHECK_TIMEOUT_MS = 120_000;
+/** Keys of the load and of the stories that somebody deletes, or that go with a lease. */
+const FLEETING = ['delete/', 'leases/', 'watch/', 'fleeting/'];
 
 export interface LoadSize {
   /** Operations a second. Default 120. */
@@ -178,7 +180,7 @@ export class Stage {
       else await this.#load?.abandon();
       if (this.violations.length === 0) {
         await this.#load?.readAll(READ_TIMEOUT_MS);
-        const mayBeDeleted = (): boolean => false;
+        const mayBeDeleted = (key: string): boolean => FLEETING.some((prefix) => key.startsWith(prefix));
         const replicas = await compareReplicas(this.lab, this.client, this.#witness, mayBeDeleted);
         this.violations.push(...replicas.problems);
         const count = this.lab.nodes.length;
@@ -187,7 +189,7 @@ export class Stage {
     } catch (error) {
       this.failed(error);
     } finally {
-      this.#load?.close();
+      await this.#load?.close();
     }
     this.violations.push(...findInLogs(this.lab));
     for (const { node, how, expected, lastWords } of this.lab.ownEnds) {
@@ -200,6 +202,8 @@ export class Stage {
   #checkHistories(): void {
     for (const { workload, history } of this.#load?.records() ?? []) {
       const startedAt = performance.now();
+      const figures = workload.figures?.(history.operations);
+      if (figures !== undefined) this.say(`${workload.name}: ${figures}`);
       const expired = (): boolean => performance.now() - startedAt > CHECK_TIMEOUT_MS;
       const { verdict, reason } = check(history.operations, { model: workload.model, budget: { expired } });
       this.say(`${workload.name}: ${history.operations.length} operations, ${verdict}`);
