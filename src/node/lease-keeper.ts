@@ -58,7 +58,20 @@ export class LeaseKeeper {
         return;
       case 'lock':
         if (effect.effect.type === 'rests') this.#resting.set(effect.effect.name, effect.effect.until);
+        else if (effect.effect.type === 'changed') this.#noteChange(effect.effect.name);
     }
+  }
+
+  /** Whoever leads has woken it, or somebody has come who found its time over. */
+  #noteChange(name: string): void {
+    if (!this.#resting.has(name)) return;
+    const { locks } = this.#options.calls.machine.coordinator;
+    if ((locks.get(name)?.restUntil ?? 0) === 0) this.#resting.delete(name);
+  }
+
+  /** Names that rest, as far as is known here. */
+  get resting(): number {
+    return this.#resting.size;
   }
 
   tick(): void {

@@ -110,6 +110,11 @@ export class Services implements Coordination {
     return this.#keeper.lessor;
   }
 
+  /** Locks whose rest this node would end if it led. */
+  get resting(): number {
+    return this.#keeper.resting;
+  }
+
   /** Who waits on this node to be let in. */
   get lockWaits(): number {
     return this.#waits.size;

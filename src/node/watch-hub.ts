@@ -369,6 +369,8 @@ class HubWatch implements Watch {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    // Whoever goes on from here has seen what was there until now, and nothing of what comes.
+    this.#position ??= this.#hub.head + 1;
     this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#hub.left(this, this.#group);
     this.wake();

@@ -1,6 +1,7 @@
 /**
  *   npm run sim                                     as many seeds as a minute allows
  *   npm run sim -- --seeds 1000 [--from S] [--minutes M] [--jobs J] [--layer cluster|core|both]
+ *   npm run sim -- --churn 72h [--from S]            so many hours of steady use: does anything grow?
  *   npm run sim -- --seed N [--grid]                replays one, step by step with --grid; with what shrinking printed: --faults=3,9 --clients=1 …
  *
  * Exits 0 when nothing was found, 2 when something was, 1 when it was called wrongly or is broken itself.
@@ -10,6 +11,7 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { addTotals, noTotals, type Failure, type Layer, type Totals } from './batch.ts';
+import { Churn } from './churn.ts';
 import { ClusterSimulation, SimulationFailure } from './cluster-simulation.ts';
 import { cutPlan, drawPlan, type Cut } from './plan.ts';
 import { cutArguments, shrink } from './shrink.ts';
@@ -24,6 +26,7 @@ const USAGE = `Usage: npm run sim -- [options]
   --layer L        cluster: whole nodes; core: Raft cores alone; both (default)
   --jobs J         workers (default: one a processor)
   --keep-going     go on after a failure
+  --churn 72h      run so many simulated hours of steady use, and tell what was stored and remembered
   --seed N         run one seed of the cluster layer (or of the core: --layer core) and tell about it
     --grid         every event with the state of all nodes beside it
     --nodes, --clients, --operations, --storm-ms, --kinds=locks,leases, --faults=1,2,3: only a part of its plan`;
@@ -45,6 +48,7 @@ const { values } = (() => {
         layer: { type: 'string', default: 'both' },
         jobs: { type: 'string' },
         'keep-going': { type: 'boolean', default: false },
+        churn: { type: 'string' },
         seed: { type: 'string' },
         grid: { type: 'boolean', default: false },
         nodes: { type: 'string' },
@@ -70,10 +74,27 @@ function number(name: string, text: string | undefined, least = 0): number | und
 
 if (values.help) {
   console.log(USAGE);
+} else if (values.churn !== undefined) {
+  process.exitCode = await churn(values.churn);
 } else if (values.seed === undefined) {
   process.exitCode = await many();
 } else {
   process.exitCode = await one(number('seed', values.seed) ?? 0);
+}
+
+// Days.
+
+async function churn(text: string): Promise<number> {
+  const hours = number('churn', text.replace(/h$/, ''), 1) ?? 1;
+  const seed = number('from', values.from) ?? 1;
+  try {
+    const report = await new Churn(seed).run(hours, (line) => console.log(line));
+    console.log(report);
+    return 0;
+  } catch (error) {
+    console.error(error);
+    return 2;
+  }
 }
 
 // One seed.

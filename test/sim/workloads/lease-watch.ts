@@ -49,6 +49,7 @@ export class LeaseWatch {
     const { asking, observer, plan } = this.#stage;
     const start = asking.now;
     const { slowest } = clockBounds(plan);
+    let longest = 0;
     for (;;) {
       const leader = observer.nodes.find(({ simNode }) => simNode !== null && simNode === asking.cluster.leader);
       const coordinator = leader?.parts?.replica.machine.coordinator;
@@ -57,7 +58,7 @@ export class LeaseWatch {
       const idle = leases.length === 0 && coordinator?.locks.names('', null, 1).length === 0;
       if (coordinator !== undefined && idle) return;
       const since = Math.max(start, ...observer.electedAt.values());
-      const longest = Math.max(0, ...leases.map(({ ttlMs }) => ttlMs));
+      longest = Math.max(longest, ...leases.map(({ ttlMs }) => ttlMs));
       const slack = LATE_MS + 2 * plan.timing.electionTimeoutMs;
       if (asking.now > since + (longest + slack) / slowest) {
         throw new Error(

@@ -129,6 +129,7 @@ export class Watchers implements Workload {
       sightings.saw('a watch goes on at another node');
     }
     watcher.node = node;
+    this.#positions.delete(watcher);
     const { name } = watcher;
     asking.log(`${name} watches on ${node.name} from ${watcher.next ?? 'now'}`);
     const watched = node
