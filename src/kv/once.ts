@@ -182,8 +182,8 @@ export class OnceTable {
     const known = this.#sessionOf(session);
     invariant(!known.done.has(sequence), 'the result of a sequence is stored once');
     known.done.set(sequence, this.#stored(sequenceName(session, sequence), record));
-    if (record.lowestUnanswered <= known.mark) return;
-    this.#raiseMark(session, known, record.lowestUnanswered);
+    if (record.lowestUnanswered < known.mark) return;
+    if (record.lowestUnanswered > known.mark) this.#raiseMark(session, known, record.lowestUnanswered);
     // This write tells the mark now, and is not below it.
     this.#dropMarkRecord(session, known);
   }

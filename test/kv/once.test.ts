@@ -1,0 +1,381 @@
+import assert from 'node:assert/strict';
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { KEEP_KEYS_MS, OnceTable, type OnceLimits, type OnceRecord, type OnceVerdict } from '../../src/kv/once.ts';
+
+type Fingerprint = readonly [number, number];
+
+const WIDE: OnceLimits = { maxWindow: 1000, maxKeys: 1000, maxBytes: 1_000_000 };
+
+/** Records as a disk keeps them, and a table that can be made again from them. */
+class Harness {
+  readonly records = new Map<string, OnceRecord>();
+  readonly limits: OnceLimits;
+  table: OnceTable;
+  index = 0;
+  time = 1_000_000;
+
+  constructor(limits: Partial<OnceLimits> = {}) {
+    this.limits = { ...WIDE, ...limits };
+    this.table = this.#make();
+  }
+
+  #make(): OnceTable {
+    const { records } = this;
+    return new OnceTable(
+      {
+        get: (name) => records.get(name) as OnceRecord,
+        set: (name, record) => void records.set(name, { ...record, result: record.result.slice() }),
+        delete: (name) => {
+          if (!records.delete(name)) throw new Error(`${name} was deleted twice`);
+        },
+      },
+      this.limits,
+    );
+  }
+
+  restart(): void {
+    const { table } = this;
+    this.table = this.#make();
+    // In no order that anybody should rely on.
+    for (const [name, record] of [...this.records].toReversed()) this.table.restore(name, record);
+    this.table.restored();
+    assert.deepEqual(
+      [this.table.digest, this.table.bytes, this.table.keyCount],
+      [table.digest, table.bytes, table.keyCount],
+    );
+  }
+
+  #record(fingerprint: Fingerprint, resultBytes: number, lowestUnanswered: number): OnceRecord {
+    const result = new Uint8Array(resultBytes).fill(this.index);
+    return { fingerprint, index: this.index, time: this.time, lowestUnanswered, result };
+  }
+
+  /** As a machine does it: what is new is done and stored. */
+  key(key: string, fingerprint: Fingerprint = [1, 2], resultBytes = 1): OnceVerdict {
+    this.index++;
+    this.table.tick(this.time);
+    const verdict = this.table.byKey(key, fingerprint);
+    if (verdict.type === 'new') this.table.storeKey(key, this.#record(fingerprint, resultBytes, 0));
+    return verdict;
+  }
+
+  write(
+    session: string,
+    sequence: number,
+    lowestUnanswered = 0,
+    fingerprint: Fingerprint = [1, 2],
+    resultBytes = 1,
+  ): OnceVerdict {
+    this.index++;
+    this.table.tick(this.time);
+    const verdict = this.table.bySession(session, sequence, lowestUnanswered, fingerprint);
+    if (verdict.type === 'new') {
+      this.table.storeSequence(session, sequence, this.#record(fingerprint, resultBytes, lowestUnanswered));
+    }
+    return verdict;
+  }
+
+  end(session: string): void {
+    this.index++;
+    this.table.sessionEnded(session);
+  }
+}
+
+describe('OnceTable by key', () => {
+  it('gives the answer of then to the same request, and refuses another one', () => {
+    const once = new Harness();
+    expect(once.key('a')).toEqual({ type: 'new' });
+    expect(once.key('b')).toEqual({ type: 'new' });
+    for (let i = 0; i < 2; i++) {
+      expect(once.key('a')).toEqual({ type: 'replay', result: Uint8Array.of(1) });
+      expect(once.key('b')).toEqual({ type: 'replay', result: Uint8Array.of(2) });
+      expect(once.key('a', [1, 3])).toEqual({ type: 'mismatch' });
+      expect(once.key('a', [0, 2])).toEqual({ type: 'mismatch' });
+      once.restart();
+    }
+  });
+
+  it('forgets in the order of time, an hour after, a few with each command', () => {
+    const once = new Harness();
+    for (let i = 0; i < 20; i++) once.key(`old ${i}`);
+    once.time += 1;
+    once.key('new');
+    once.restart();
+    once.time = 1_000_000 + KEEP_KEYS_MS - 1;
+    once.table.tick(once.time);
+    expect(once.table.keyCount).toBe(21);
+    once.time += 1;
+    for (const left of [13, 5, 1, 1]) {
+      once.table.tick(once.time);
+      expect(once.table.keyCount).toBe(left);
+      once.restart();
+    }
+    expect(once.key('new')).toMatchObject({ type: 'replay' });
+    expect(once.key('old 0')).toEqual({ type: 'new' });
+  });
+
+  it('refuses new keys when it is full by number, and answers old ones still', () => {
+    const once = new Harness({ maxKeys: 3 });
+    for (const key of ['a', 'b', 'c']) once.key(key);
+    expect(once.key('d')).toEqual({ type: 'full' });
+    expect(once.key('a')).toMatchObject({ type: 'replay' });
+    expect(once.write('7', 1)).toEqual({ type: 'new' });
+    once.time += KEEP_KEYS_MS;
+    expect(once.key('d')).toEqual({ type: 'new' });
+    expect([...once.records.keys()].toSorted()).toEqual(['kd', 's7:1']);
+  });
+
+  it('refuses new writes of all kinds when it is full by bytes, names included', () => {
+    const once = new Harness({ maxBytes: 3000 });
+    once.key('a', [1, 2], 1000);
+    once.write('7', 1, 0, [1, 2], 1000);
+    expect(once.table.bytes).toBe(2000 + 2 * 96 + 'ka'.length + 's7:1'.length);
+    once.key('x'.repeat(700));
+    expect(once.table.bytes).toBeLessThan(3000);
+    once.key('y');
+    expect(once.key('z')).toEqual({ type: 'full' });
+    expect(once.write('8', 1)).toEqual({ type: 'full' });
+    expect(once.write('7', 1)).toMatchObject({ type: 'replay' });
+    once.end('7');
+    expect(once.write('8', 1)).toEqual({ type: 'new' });
+  });
+
+  it('keeps an hour of keys, however many there were', () => {
+    const once = new Harness({ maxKeys: 100_000, maxBytes: 1e9 });
+    for (let i = 0; i < 60_000; i++) {
+      once.time += KEEP_KEYS_MS / 20_000;
+      once.key(`key ${i}`);
+    }
+    expect(once.table.keyCount).toBe(20_000);
+    expect(once.records.size).toBe(20_000);
+  });
+});
+
+describe('OnceTable by session', () => {
+  it('keeps what is not acknowledged, in whatever order it comes', () => {
+    const once = new Harness();
+    for (const sequence of [3, 1, 2]) expect(once.write('7', sequence, 1)).toEqual({ type: 'new' });
+    expect(once.write('8', 1, 1)).toEqual({ type: 'new' });
+    once.restart();
+    for (const sequence of [1, 2, 3]) expect(once.write('7', sequence, 1)).toMatchObject({ type: 'replay' });
+    expect(once.write('7', 2, 1, [9, 9])).toEqual({ type: 'mismatch' });
+    // 1 and 2 are acknowledged with 4.
+    expect(once.write('7', 4, 3)).toEqual({ type: 'new' });
+    for (let i = 0; i < 2; i++) {
+      for (const sequence of [1, 2]) expect(once.write('7', sequence, 1)).toEqual({ type: 'forgotten' });
+      expect(once.write('7', 3, 1)).toMatchObject({ type: 'replay' });
+      once.restart();
+    }
+    expect([...once.records.keys()].toSorted()).toEqual(['s7:3', 's7:4', 's8:1']);
+  });
+
+  it('does not count to the mark of a session that jumps', () => {
+    const once = new Harness();
+    const far = Number.MAX_SAFE_INTEGER;
+    once.write('7', 1, 0);
+    expect(once.write('7', far, far)).toEqual({ type: 'new' });
+    expect(once.write('7', far - 1, far - 1)).toEqual({ type: 'forgotten' });
+    expect(once.records.size).toBe(1);
+  });
+
+  it('remembers the mark of a session that has nothing left but that', () => {
+    const once = new Harness({ maxBytes: 1000 });
+    once.write('7', 1, 1);
+    for (const session of ['6', '8', '9']) once.write(session, 1, 1, [1, 2], 300);
+    expect(once.write('7', 2, 2)).toEqual({ type: 'full' });
+    for (let i = 0; i < 2; i++) {
+      expect([...once.records.keys()].toSorted()).toEqual(['s6:1', 's7:0', 's8:1', 's9:1']);
+      expect(once.write('7', 1, 1)).toEqual({ type: 'forgotten' });
+      once.restart();
+    }
+    once.end('6');
+    expect(once.write('7', 1, 1)).toEqual({ type: 'forgotten' });
+    expect(once.write('7', 2, 2)).toEqual({ type: 'new' });
+    once.end('7');
+    expect([...once.records.keys()].toSorted()).toEqual(['s8:1', 's9:1']);
+  });
+
+  it('moves no mark with what it does not do', () => {
+    const once = new Harness();
+    once.write('7', 1, 1);
+    once.write('7', 2, 1);
+    expect(once.write('7', 2, 2)).toMatchObject({ type: 'replay' });
+    expect(once.write('7', 2, 2, [5, 5])).toEqual({ type: 'mismatch' });
+    expect(once.write('7', 1, 1)).toMatchObject({ type: 'replay' });
+  });
+
+  it('forgets all of a session that ended', () => {
+    const once = new Harness();
+    for (const sequence of [1, 2]) once.write('7', sequence);
+    once.write('77', 1);
+    once.end('7');
+    once.end('404');
+    expect([...once.records.keys()]).toEqual(['s77:1']);
+    expect(once.table.sessionCount).toBe(1);
+    once.end('77');
+    expect([once.table.bytes, once.table.digest, once.table.sessionCount]).toEqual([0, 0, 0]);
+  });
+
+  it('has a window: what would stay of it decides', () => {
+    const once = new Harness({ maxWindow: 3 });
+    for (const sequence of [11, 12, 13]) once.write('7', sequence, 1);
+    expect(once.write('7', 14, 1)).toEqual({ type: 'full' });
+    // Nothing of it is acknowledged by that.
+    expect(once.write('7', 14, 11)).toEqual({ type: 'full' });
+    expect(once.write('8', 1, 1)).toEqual({ type: 'new' });
+    expect(once.write('7', 14, 12)).toEqual({ type: 'new' });
+    expect(once.write('7', 15, 12)).toEqual({ type: 'full' });
+    expect(once.records.size).toBe(4);
+  });
+
+  it('lets go of what is acknowledged with a write that it has no room for, or all sessions would be stuck', () => {
+    const once = new Harness({ maxBytes: 1000 });
+    // The last one found a little room and took more.
+    for (const session of ['6', '7', '8']) once.write(session, 1, 1, [1, 2], 300);
+    expect(once.table.bytes).toBeGreaterThan(1100);
+    expect(once.write('9', 1, 1)).toEqual({ type: 'full' });
+    expect(once.write('7', 2, 1)).toEqual({ type: 'full' });
+    expect(once.write('7', 1, 1)).toMatchObject({ type: 'replay' });
+    // One alone makes enough room here; what it acknowledged stays forgotten.
+    expect(once.write('7', 2, 2)).toEqual({ type: 'new' });
+    for (let i = 0; i < 2; i++) {
+      expect(once.write('7', 1, 1)).toEqual({ type: 'forgotten' });
+      once.restart();
+    }
+    // A write that tells the mark itself takes the place of its record.
+    expect([...once.records.keys()].toSorted()).toEqual(['s6:1', 's7:2', 's8:1']);
+    once.end('7');
+    expect([...once.records.keys()].toSorted()).toEqual(['s6:1', 's8:1']);
+  });
+});
+
+/** Remembers everything for ever, and knows what it may answer with. */
+class Model {
+  readonly #limits: OnceLimits;
+  #writes: { name: string; session: string | null; sequence: number; print: string; time: number; bytes: number }[] =
+    [];
+  #marks = new Map<string, { mark: number; hasRecord: boolean }>();
+
+  constructor(limits: OnceLimits) {
+    this.#limits = limits;
+  }
+
+  get bytes(): number {
+    const marks = [...this.#marks].filter(([, { hasRecord }]) => hasRecord);
+    return (
+      this.#writes.reduce((sum, write) => sum + write.bytes, 0) +
+      marks.reduce((sum, [session]) => sum + `s${session}:0`.length + 96, 0)
+    );
+  }
+
+  tick(time: number): void {
+    for (let i = 0; i < 8; i++) {
+      const oldest = this.#writes.find(({ session }) => session === null);
+      if (oldest === undefined || oldest.time > time - KEEP_KEYS_MS) return;
+      this.#writes = this.#writes.filter((write) => write !== oldest);
+    }
+  }
+
+  key(key: string, print: string, time: number, resultBytes: number): OnceVerdict['type'] {
+    const name = `k${key}`;
+    const known = this.#writes.find((write) => write.name === name);
+    if (known !== undefined) return known.print === print ? 'replay' : 'mismatch';
+    const keys = this.#writes.filter(({ session }) => session === null).length;
+    if (keys >= this.#limits.maxKeys || this.bytes >= this.#limits.maxBytes) return 'full';
+    this.#writes.push({ name, session: null, sequence: 0, print, time, bytes: name.length + resultBytes + 96 });
+    return 'new';
+  }
+
+  write(session: string, sequence: number, lowest: number, print: string, resultBytes: number): OnceVerdict['type'] {
+    const name = `s${session}:${sequence}`;
+    const own = this.#writes.filter((write) => write.session === session);
+    const known = own.find((write) => write.name === name);
+    if (known !== undefined) return known.print === print ? 'replay' : 'mismatch';
+    const place = this.#marks.get(session) ?? { mark: 0, hasRecord: false };
+    if (sequence < place.mark) return 'forgotten';
+    const mark = Math.max(place.mark, lowest);
+    const stays = own.filter((write) => write.sequence >= mark);
+    if (stays.length >= this.#limits.maxWindow) return 'full';
+    if (this.bytes >= this.#limits.maxBytes && stays.length < own.length) {
+      this.#forget(session, mark);
+      this.#marks.set(session, { ...place, mark, hasRecord: true });
+    }
+    if (this.bytes >= this.#limits.maxBytes) return 'full';
+    const before = this.#marks.get(session) ?? place;
+    this.#writes.push({ name, session, sequence, print, time: 0, bytes: name.length + resultBytes + 96 });
+    this.#forget(session, mark);
+    this.#marks.set(session, { mark, hasRecord: before.hasRecord && lowest < before.mark });
+    return 'new';
+  }
+
+  #forget(session: string, mark: number): void {
+    this.#writes = this.#writes.filter((write) => write.session !== session || write.sequence >= mark);
+  }
+
+  end(session: string): void {
+    this.#writes = this.#writes.filter((write) => write.session !== session);
+    this.#marks.delete(session);
+  }
+}
+
+const stepArbitrary = fc.record({
+  what: fc.oneof(
+    { weight: 6, arbitrary: fc.record({ key: fc.constantFrom('', 'a', 'b', 's7:1', ':', '\ufeff') }) },
+    {
+      weight: 12,
+      arbitrary: fc.record({ session: fc.constantFrom('7', '8', '77'), ahead: fc.integer({ min: -4, max: 3 }) }),
+    },
+    { weight: 1, arbitrary: fc.record({ end: fc.constantFrom('7', '8') }) },
+  ),
+  acknowledged: fc.nat(6),
+  print: fc.nat(12).map((n) => (n === 0 ? 1 : 0)),
+  resultBytes: fc.constantFrom(0, 1, 200),
+  passMs: fc.constantFrom(0, 0, 1, KEEP_KEYS_MS / 4, KEEP_KEYS_MS),
+  restart: fc.nat(9).map((n) => n === 0),
+});
+
+describe('OnceTable and a model that keeps lists', () => {
+  it('agree on every verdict, restarts at any point included', () => {
+    const limits = fc.record({
+      maxWindow: fc.constantFrom(2, 5, 100),
+      maxKeys: fc.constantFrom(2, 100),
+      maxBytes: fc.constantFrom(500, 1200, 1_000_000),
+    });
+    const steps = fc.array(stepArbitrary, { minLength: 1, maxLength: 100, size: 'max' });
+    const seen = new Set<string>();
+    fc.assert(
+      fc.property(limits, steps, (limits, steps) => {
+        const once = new Harness(limits);
+        const model = new Model(limits);
+        const next = new Map<string, number>();
+        for (const { what, acknowledged, print, resultBytes, passMs, restart } of steps) {
+          once.time += passMs;
+          model.tick(once.time);
+          let given: OnceVerdict | null = null;
+          let wanted: OnceVerdict['type'] | null = null;
+          if ('key' in what) {
+            given = once.key(what.key, [print, 0], resultBytes);
+            wanted = model.key(what.key, String(print), once.time, resultBytes);
+          } else if ('session' in what) {
+            const sequence = Math.max(1, (next.get(what.session) ?? 1) + what.ahead);
+            const lowest = Math.max(0, sequence - acknowledged);
+            next.set(what.session, Math.max(sequence, next.get(what.session) ?? 1));
+            given = once.write(what.session, sequence, lowest, [print, 0], resultBytes);
+            wanted = model.write(what.session, sequence, lowest, String(print), resultBytes);
+          } else {
+            once.table.tick(once.time);
+            once.end(what.end);
+            model.end(what.end);
+          }
+          expect(given?.type ?? null).toBe(wanted);
+          expect(once.table.bytes).toBe(model.bytes);
+          if (given !== null) seen.add(given.type);
+          if (restart) once.restart();
+        }
+      }),
+      { numRuns: 500 },
+    );
+    expect([...seen].toSorted()).toEqual(['forgotten', 'full', 'mismatch', 'new', 'replay']);
+  });
+});
