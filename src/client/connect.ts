@@ -8,10 +8,14 @@ import { FetchTransport } from './fetch-transport.ts';
 import { baseUrlOf } from './http-link.ts';
 import type { Fetch } from './http-link.ts';
 import type { ConnectOptions } from './options.ts';
+import { isStreamEndpoint, streamTransports } from './stream-endpoints.ts';
 
 /**
  * A client of the cluster behind these endpoints: base URLs of nodes, one or several, in no particular order; any of them answers for all. Nothing is
  * sent until something is asked. Throws ERR_INVALID_ARGUMENT.
+ *
+ * In Node.js an endpoint may also be `kvorum://HOST:PEERPORT`, with the cluster's `secret`: one encrypted connection to the peer port for everything, several times faster
+ * than HTTP when much is asked at once. What it takes is loaded with the first call.
  *
  * @example
  * import { connect } from 'kvorum/client';
@@ -28,9 +32,12 @@ export function connect(endpoints: string | readonly string[], options: ConnectO
   const list = typeof endpoints === 'string' ? [endpoints] : endpoints;
   if (list.length === 0) throw new KvorumError('ERR_INVALID_ARGUMENT', 'a client needs an endpoint');
   const { fetch = globalFetch, token = null, environment = REAL_ENVIRONMENT } = options;
-  const transports = [...new Set(list.map(baseUrlOf))].map(
-    (base) => new FetchTransport(base, { fetch, token, environment }),
-  );
+  const streams = list.filter(isStreamEndpoint);
+  const urls = list.filter((endpoint) => !isStreamEndpoint(endpoint));
+  const transports = [
+    ...(streams.length === 0 ? [] : streamTransports([...new Set(streams)], options)),
+    ...[...new Set(urls.map(baseUrlOf))].map((base) => new FetchTransport(base, { fetch, token, environment })),
+  ];
   return clientOver(transports, text, options);
 }
 

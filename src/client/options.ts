@@ -13,6 +13,10 @@ export interface ConnectOptions {
   readonly attemptTimeout?: Duration;
   /** Bearer token that the nodes want (`--http-token-file`). */
   readonly token?: string;
+  /** Secret of the cluster, which `kvorum://` endpoints need. */
+  readonly secret?: string;
+  /** What the logs of nodes call this client, over `kvorum://` endpoints: 1 to 63 characters, not the name of a member. Default `client`. */
+  readonly name?: string;
   /** Ask the leader where possible, which saves a step between nodes. Looks at the cluster every 5 s while there are calls. Default false. */
   readonly preferLeader?: boolean;
   /** Who this is (any JSON up to 4 KiB), shown with leases and locks. Default: nothing. */

@@ -26,6 +26,21 @@ export function judgeProtocol(hello: Hello): Verdict | null {
   );
 }
 
+/** Hello of one that wants to be no member, only to call: whom else the secret lets in. Null: nothing speaks against it. */
+export function judgeClient(
+  { clusterId, members }: Pick<AdmissionContext, 'members'> & { readonly clusterId: string | null },
+  hello: Hello,
+): Verdict | null {
+  const protocol = judgeProtocol(hello);
+  if (protocol !== null) return protocol;
+  if (hello.clusterId !== null && hello.clusterId !== clusterId) {
+    return refusal('ERR_WRONG_CLUSTER', `${hello.name} wants to call cluster ${hello.clusterId}, this is another one`);
+  }
+  const member = members.find(({ name, peerId }) => name === hello.name || peerId === hello.peerId);
+  if (member === undefined) return null;
+  return refusal('ERR_FORBIDDEN', `${member.name} is a member: a client has a name and a key of its own`);
+}
+
 export function judgeHello(context: AdmissionContext, hello: Hello): Verdict {
   const protocol = judgeProtocol(hello);
   if (protocol !== null) return protocol;

@@ -9,9 +9,19 @@ import { Packr } from 'msgpackr';
 import { ERRORS, KvorumError, type ErrorCode } from '../errors.ts';
 import { decodeResult, encodeResult } from '../machine/result.ts';
 import type { CommandResult } from '../machine/types.ts';
+import { ANSWERS, REQUESTS } from './remote/protocol.ts';
 
 /** First byte of a frame on the `client` channel. */
-export const FRAME = { propose: 1, proposeResult: 2, transfer: 3, transferResult: 4, stored: 5 } as const;
+export const FRAME = {
+  propose: 1,
+  proposeResult: 2,
+  transfer: 3,
+  transferResult: 4,
+  stored: 5,
+  // Of callers that are no members.
+  requests: REQUESTS,
+  answers: ANSWERS,
+} as const;
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: true });
 

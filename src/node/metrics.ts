@@ -2,10 +2,12 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Store } from '../storage/types.ts';
 import type { Transport } from '../transport/types.ts';
+import type { RemoteServer } from './remote/server.ts';
 import type { Replica } from './replica.ts';
 import type { Services } from './services.ts';
 
 export interface MetricsSources {
+  readonly remote: RemoteServer;
   readonly replica: Replica;
   readonly services: Services;
   readonly store: Store;
@@ -14,7 +16,7 @@ export interface MetricsSources {
 
 /** Registers Kvorum's metrics, all named `kvorum_…`, in `registry`. */
 export function registerMetrics(registry: Registry, sources: MetricsSources): void {
-  const { replica, services, store, transport } = sources;
+  const { replica, services, store, transport, remote } = sources;
   const group = String(replica.group);
   const registers = [registry];
   const gauge = (name: string, help: string, value: () => number): void => {
@@ -51,6 +53,8 @@ export function registerMetrics(registry: Registry, sources: MetricsSources): vo
   gauge('kvorum_once_keys', 'Idempotency keys remembered.', () => coordinator().once.keyCount);
   gauge('kvorum_once_sessions', 'Sessions with remembered writes.', () => coordinator().once.sessionCount);
   gauge('kvorum_once_bytes', 'Bytes of remembered results.', () => coordinator().once.bytes);
+  gauge('kvorum_clients', 'Clients connected to the peer port.', () => remote.size);
+  gauge('kvorum_client_streams', 'Watches and observations of these clients.', () => remote.streams);
   gauge('kvorum_log_bytes', 'Bytes of log entries kept.', () => store.group(replica.group).log.bytes);
   gauge(
     'kvorum_overlay_bytes',

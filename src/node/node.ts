@@ -6,7 +6,7 @@ import type { Store } from '../storage/types.ts';
 import { PROTOCOL_VERSION } from '../transport/limits.ts';
 import type { Channel, Hello, PeerEvent, Transport, Verdict } from '../transport/types.ts';
 import type { Environment } from './env.ts';
-import { judgeHello, judgeProtocol } from './admission.ts';
+import { judgeClient, judgeHello, judgeProtocol } from './admission.ts';
 import { Bootstrap, bootstrapAlone } from './bootstrap.ts';
 import type { ClusterMap } from './cluster-map.ts';
 import { stageFirstEntry } from './first-entry.ts';
@@ -31,6 +31,7 @@ import { PeerMemory } from './peer-memory.ts';
 import { registerMetrics } from './metrics.ts';
 import { resolveOptions, type ResolvedOptions } from './options.ts';
 import type { Platform } from './platform.ts';
+import { isClient, RemoteServer } from './remote/server.ts';
 import { Replica } from './replica.ts';
 import { Services } from './services.ts';
 import { Transfer } from './transfer.ts';
@@ -101,6 +102,8 @@ export class Node implements KvorumNode {
   #stopNoting: (() => void) | null = null;
   /** What each peer was told of this node's own log, over the link that it has now. */
   readonly #toldStored = new Map<string, number>();
+  /** Callers that are no members. */
+  readonly #remote: RemoteServer;
   #joined: Joined | null = null;
   #server: Server | null = null;
   #failure: KvorumError | null = null;
@@ -144,6 +147,14 @@ export class Node implements KvorumNode {
     this.elections = deferred.elections;
     this.barriers = deferred.barriers;
     this.counters = deferred.counters;
+    this.#remote = new RemoteServer({
+      node: this,
+      env: this.#env,
+      maxClients: options.limits.maxClients,
+      send: (to, parts) => this.#transport.send(to, 'client', parts),
+      queuedBytes: (to) => this.#transport.queuedBytes(to, 'client'),
+      drop: (id, code, message) => this.#transport.drop(id, code, message),
+    });
     this.#loop = new Loop({
       env: this.#env,
       store,
@@ -310,6 +321,7 @@ export class Node implements KvorumNode {
         admit: (hello) => this.#admit(hello),
         frame: (from, channel, frame) => this.#frame(from, channel, frame),
         peer: (event) => this.#peer(event),
+        transient: isClient,
       },
     });
   }
@@ -358,7 +370,13 @@ export class Node implements KvorumNode {
     };
     const { services } = this.#joined;
     this.#platform.joined?.(this.#joined);
-    registerMetrics(this.registry, { replica, services, store: this.#store, transport: this.#transport });
+    registerMetrics(this.registry, {
+      replica,
+      services,
+      store: this.#store,
+      transport: this.#transport,
+      remote: this.#remote,
+    });
     this.#loop.start();
     this.#stopNoting = env.every(NOTE_EVERY_MS, () => this.#noteIndexes());
     logger.info({ node: name, id: this.id, cluster: map.clusterId, address: this.address }, 'joined the cluster');
@@ -419,6 +437,10 @@ export class Node implements KvorumNode {
 
   #admit(hello: Hello): Verdict {
     const { map } = this.#bootstrap;
+    if (isClient(hello)) {
+      const members = this.#joined?.replica.machine.members ?? map?.members ?? [];
+      return judgeClient({ clusterId: map?.clusterId ?? null, members }, hello) ?? this.#remote.judge(hello);
+    }
     if (map === null) return judgeProtocol(hello) ?? this.#bootstrap.judge(hello);
     const members = this.#joined?.replica.machine.members ?? [];
     const verdict = judgeHello(
@@ -434,6 +456,7 @@ export class Node implements KvorumNode {
   }
 
   #frame(from: string, channel: Channel, frame: Uint8Array): void {
+    if (this.#remote.has(from)) return this.#remote.frame(from, channel, frame);
     if (this.#bootstrap.frame(from, channel, frame)) return;
     const joined = this.#joined;
     // A peer that joined earlier may speak of the group before this node has opened it: it will say it again.
@@ -457,6 +480,8 @@ export class Node implements KvorumNode {
 
   #peer(event: PeerEvent): void {
     const { logger, name } = this.#options;
+    const hello = event.type === 'refused' ? event.hello : event.peer.hello;
+    if (hello !== null && isClient(hello)) return this.#client(event);
     this.#bootstrap.peer(event);
     if (event.type === 'refused') return this.#refused(event);
     const { peer } = event;
@@ -477,6 +502,14 @@ export class Node implements KvorumNode {
         logger.warn(fields, 'the process of a peer is gone');
         this.#joined?.replica.peerLost(peer.id);
     }
+  }
+
+  #client(event: PeerEvent): void {
+    const { logger, name: node } = this.#options;
+    if (event.type === 'refused') {
+      logger.info({ node, code: event.code, by: event.by }, `a client was not let in: ${event.message}`);
+    } else if (event.type === 'up') this.#remote.up(event.peer);
+    else this.#remote.down(event.peer.id);
   }
 
   /** A member that its peers do not take for itself (its disk is an old copy, or another has its name) must not go on. */
@@ -572,6 +605,7 @@ export class Node implements KvorumNode {
       this.#stopNoting?.();
       this.#loop.stop(new KvorumError('ERR_CLOSED', 'the node is closed'));
       if (replica !== undefined && this.#failure === null) await this.#flush();
+      this.#remote.close();
       await this.#transport.close();
       await this.#store.close();
     }

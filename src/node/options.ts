@@ -11,6 +11,7 @@ export const DEFAULT_LIMITS: Limits = {
   maxPending: 16_384,
   maxOverlayBytes: 32 * 1024 * 1024,
   logKeepBytes: 64 * 1024 * 1024,
+  maxClients: 10_000,
 };
 
 export const DEFAULT_TIMING: Timing = { tickMs: 10, heartbeatMs: 100, electionTimeoutMs: 1000, crashHintMs: 50 };
@@ -23,6 +24,8 @@ const LIMIT_BOUNDS: Readonly<Record<keyof Limits, readonly [number, number]>> = 
   maxPending: [1, 1_000_000],
   maxOverlayBytes: [1024, 1024 * 1024 * 1024],
   logKeepBytes: [1024, 64 * 1024 * 1024 * 1024],
+  // What the transport has room for.
+  maxClients: [0, 10_000],
 };
 
 const TIMING_BOUNDS: Readonly<Record<keyof Timing, readonly [number, number]>> = {

@@ -67,6 +67,8 @@ export interface Limits {
   readonly maxOverlayBytes: number;
   /** Bytes of log kept for followers that fall behind. Default 64 MiB. */
   readonly logKeepBytes: number;
+  /** Clients connected to the peer port at the same time. Default 10,000. */
+  readonly maxClients: number;
 }
 
 export interface Timing {

@@ -84,6 +84,8 @@ interface PeerState<L> {
   /** The one that frames are taken from: the current one from its first frame on. */
   receiving: L | null;
   peer: Peer;
+  /** Forgotten with its last link. */
+  transient: boolean;
   framesSent: number;
   bytesSent: number;
   framesReceived: number;
@@ -120,6 +122,9 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
       lost: (id) => {
         const state = this.#peers.get(id);
         if (state !== undefined) this.#tell({ type: 'lost', peer: state.peer });
+      },
+      dialled: (address, id) => {
+        if (!this.closing) options.handlers.dialled?.(address, id);
       },
       schedule: (delayMs, task) => options.schedule(delayMs, task),
       random: () => options.random(),
@@ -181,6 +186,7 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
   stats(): TransportStats {
     const peers: PeerStats[] = [];
     for (const state of this.#peers.values()) {
+      if (state.transient) continue;
       const { id, framesSent, bytesSent, framesReceived, bytesReceived, framesDropped, current } = state;
       let queuedBytes = 0;
       if (current !== null) for (const channel of CHANNELS) queuedBytes += current.queuedBytes(channel);
@@ -210,6 +216,7 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
       if (this.#young.has(rival) && this.#preferred(rival, hello) && !this.#preferred(link, hello)) return;
     }
     state.peer = peer;
+    state.transient = this.handlers.transient?.(hello) ?? false;
     state.current = link;
     this.#tell({ type: 'up', peer });
   }
@@ -286,9 +293,10 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
       return true;
     }
     state.current = null;
+    if (state.transient) this.#peers.delete(state.id);
     this.#tell({ type: 'down', peer: state.peer });
     this.reconnector.down(state.id, link.wanted);
-    return true;
+    return !state.transient;
   }
 
   /** Throws what the shell's handler throws: the link is closed for it. */
@@ -308,6 +316,7 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
   #remember(peer: Peer): PeerState<L> {
     let state = this.#peers.get(peer.id);
     if (state !== undefined) return state;
+    // Those who are here are counted by whoever admits them.
     if (this.#peers.size >= MAX_PEERS_REMEMBERED) {
       for (const [id, old] of this.#peers) {
         if (old.links.length > 0) continue;
@@ -321,6 +330,7 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
       current: null,
       receiving: null,
       peer,
+      transient: false,
       framesSent: 0,
       bytesSent: 0,
       framesReceived: 0,

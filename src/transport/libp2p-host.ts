@@ -23,15 +23,15 @@ import type { SocketGuard } from './socket-guard.ts';
 
 export interface Libp2pHost {
   readonly libp2p: Libp2p;
-  /** HOST:PORT, the host as given, the port as bound. */
+  /** HOST:PORT, the host as given, the port as bound; '' when it does not listen. */
   readonly address: string;
 }
 
 /**
- * Sockets in all, admitted or not. A cluster has tens of nodes; agents may be hundreds. Beyond it new sockets are refused, and
- * strangers hold one for a few seconds at most.
+ * Sockets in all, admitted or not: ten thousand clients (the shell counts them when it admits), and a thousand of members and strangers. Beyond it new sockets
+ * are refused, and strangers hold one for a few seconds at most.
  */
-const MAX_CONNECTIONS = 1024;
+const MAX_CONNECTIONS = 10_000 + 1024;
 
 /** Streams of one connection and direction: one for each channel, admission, identify and one to spare. */
 const MAX_STREAMS = CHANNEL_COUNT + 3;
@@ -42,15 +42,14 @@ const MAX_STREAMS = CHANNEL_COUNT + 3;
  */
 export async function createHost(
   privateKey: PrivateKey,
-  listen: string,
+  listen: string | null,
   guard: SocketGuard,
   serve: (libp2p: Libp2p) => Promise<void>,
 ): Promise<Libp2pHost> {
-  const { host, port } = parseAddress(listen);
-  const ip = isIP(host) === 0 ? await resolve(host, listen) : host;
+  const addresses = listen === null ? [] : [await listenAddress(listen)];
   const libp2p = await createLibp2p({
     privateKey,
-    addresses: { listen: [toMultiaddr({ host: ip, port }).toString()] },
+    addresses: { listen: addresses },
     start: false,
     logger: SILENT,
     transports: [
@@ -122,13 +121,21 @@ export async function createHost(
   try {
     await libp2p.start();
   } catch (error) {
-    throw listenError(error, listen);
+    throw listen === null ? error : listenError(error, listen);
   }
+  if (listen === null) return { libp2p, address: '' };
+  const { host, port } = parseAddress(listen);
   const bound = libp2p
     .getMultiaddrs()[0]
     ?.getComponents()
     .find((component) => component.name === 'tcp')?.value;
   return { libp2p, address: formatAddress(host, bound === undefined ? port : Number(bound)) };
+}
+
+async function listenAddress(listen: string): Promise<string> {
+  const { host, port } = parseAddress(listen);
+  const ip = isIP(host) === 0 ? await resolve(host, listen) : host;
+  return toMultiaddr({ host: ip, port }).toString();
 }
 
 async function resolve(host: string, listen: string): Promise<string> {

@@ -31,8 +31,8 @@ import type { Channel, Hello, Transport, TransportHandlers } from './types.ts';
 export interface Libp2pTransportOptions {
   /** Ed25519: the identity that noise proves. */
   readonly privateKey: PrivateKey;
-  /** HOST:PORT; port 0 takes a free one. */
-  readonly listen: string;
+  /** HOST:PORT; port 0 takes a free one. Null: it only dials. */
+  readonly listen: string | null;
   /** Cluster secret; null: nobody is admitted. */
   readonly secret: string | null;
   readonly handlers: TransportHandlers;

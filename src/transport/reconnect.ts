@@ -25,6 +25,8 @@ export interface ReconnectorOptions {
   linked(id: NodeId): boolean;
   /** The process behind a link that was just lost is gone. */
   lost(id: NodeId): void;
+  /** What came of dialling: who is linked, or null. */
+  dialled?(address: string, id: NodeId | null): void;
   /** Runs `task` after `delayMs`; returns what cancels it. */
   schedule(delayMs: number, task: () => void): () => void;
   /** Uniform in [0, 1). */
@@ -116,6 +118,7 @@ export class Reconnector {
     target.failures = 0;
     target.asksAfter = null;
     target.state = 'linked';
+    this.#options.dialled?.(target.address, id);
   }
 
   #dial(target: Target): void {
@@ -134,6 +137,7 @@ export class Reconnector {
       if (this.#options.linked(result.id)) return this.#settle(target, result.id);
       return this.#wait(target, this.#backoff(target));
     }
+    this.#options.dialled?.(target.address, null);
     if (result.type === 'refused') {
       target.asksAfter = null;
       return this.#wait(target, REFUSED_RETRY_MS);

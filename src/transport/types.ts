@@ -71,10 +71,17 @@ export interface TransportHandlers {
   /** A whole frame. The bytes are the receiver's to keep. Must not throw; a throw closes the link and is counted as malformed. */
   frame(from: NodeId, channel: Channel, frame: Uint8Array): void;
   peer(event: PeerEvent): void;
+  /**
+   * What came of dialling an address given to `connect`: the member that is linked now, whoever dialled, or null: nobody yet, it will be dialled again. `peer` tells
+   * when frames can flow, perhaps after this.
+   */
+  dialled?(address: string, id: NodeId | null): void;
+  /** True for a peer that comes and goes and is nobody in particular: nothing of it is kept, nor shown in `stats`. */
+  transient?(hello: Hello): boolean;
 }
 
 export interface Transport {
-  /** Where it listens, HOST:PORT with the real port. */
+  /** Where it listens, HOST:PORT with the real port; '' when it does not. */
   readonly address: string;
   /** Dials the address until told otherwise, with back-off and jitter, and again whenever the link is lost. */
   connect(address: string): void;

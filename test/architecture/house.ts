@@ -24,6 +24,7 @@ export const ROOMS: readonly Room[] = [
   { path: 'src/transport/', floor: 2 },
   { path: 'src/machine/', floor: 2, pure: true },
   { path: 'src/node/', floor: 3 },
+  { path: 'src/client/stream/', floor: 3 },
   { path: 'src/client/', floor: 3 },
   { path: 'src/http/', floor: 4 },
   { path: 'src/kit/', floor: 4 },
@@ -40,6 +41,21 @@ export const SIDEWAYS: readonly { readonly from: string; readonly to: string; re
     from: 'src/lock/',
     to: 'src/kv/sessions.ts',
     reason: 'a lock is held by a session, and there is one table of sessions',
+  },
+  {
+    from: 'src/client/',
+    to: 'src/client/stream/open.ts',
+    reason: 'loaded when an endpoint begins with kvorum://, and by nobody who does not use one',
+  },
+  {
+    from: 'src/client/stream/',
+    to: 'src/client/',
+    reason: 'it is one of the transports of the client',
+  },
+  {
+    from: 'src/client/stream/',
+    to: 'src/node/remote/',
+    reason: 'both ends of the protocol between a node and its callers are one room',
   },
   {
     from: 'src/index.ts',

@@ -66,6 +66,7 @@ export class FakeNode implements KvorumNode {
     maxPending: 16_384,
     maxOverlayBytes: 32 * 1024 * 1024,
     logKeepBytes: 64 * 1024 * 1024,
+    maxClients: 10_000,
   };
   readonly failed: Promise<Error>;
   /** Every call that was made, in order. */

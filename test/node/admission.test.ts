@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { judgeHello } from '../../src/node/admission.ts';
+import { judgeClient, judgeHello } from '../../src/node/admission.ts';
 import type { AdmissionContext } from '../../src/node/admission.ts';
 import type { PeerRecord } from '../../src/node/peer-memory.ts';
 import type { Hello } from '../../src/transport/types.ts';
@@ -99,5 +99,25 @@ describe('a member of a formed cluster', () => {
 
   test('judges by the boot epoch alone who does not say where its log ends', () => {
     expect(judgeHello(context({ bootEpoch: 5, indexes: { 1: 101 } }), hello({ extra: {} }))).toEqual({ ok: true });
+  });
+});
+
+describe('a client', () => {
+  const client = (given: Partial<Hello> = {}): Hello =>
+    hello({ clusterId: null, name: 'web', peerId: 'p-web', id: '9', address: '', extra: { client: true }, ...given });
+
+  test('is let in when it speaks our protocol and is nobody else', () => {
+    expect(judgeClient({ clusterId: '42', members: MEMBERS }, client())).toBeNull();
+    expect(judgeClient({ clusterId: '42', members: MEMBERS }, client({ clusterId: '42' }))).toBeNull();
+    expect(judgeClient({ clusterId: null, members: [] }, client())).toBeNull();
+  });
+
+  test.each([
+    [{ protocol: 2 }, 'ERR_WRONG_PROTOCOL'],
+    [{ clusterId: '43' }, 'ERR_WRONG_CLUSTER'],
+    [{ name: 'b' }, 'ERR_FORBIDDEN'],
+    [{ peerId: 'p-b' }, 'ERR_FORBIDDEN'],
+  ])('is refused with %j', (given, code) => {
+    expect(judgeClient({ clusterId: '42', members: MEMBERS }, client(given))).toMatchObject({ ok: false, code });
   });
 });

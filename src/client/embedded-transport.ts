@@ -1,0 +1,43 @@
+/** A node in this process: calls are calls. */
+import type { Attempt, ClusterInfo } from './api.ts';
+import { NodeTransport } from './node-transport.ts';
+import type { NodeCalls } from './node-transport.ts';
+
+export interface EmbeddedNode extends NodeCalls {
+  readonly name: string;
+  cluster(): ClusterInfo;
+  head(): { readonly group: number };
+}
+
+export class EmbeddedTransport extends NodeTransport<EmbeddedNode> {
+  protected readonly node: EmbeddedNode;
+
+  constructor(node: EmbeddedNode) {
+    super();
+    this.node = node;
+  }
+
+  get endpoint(): string {
+    return `embedded:${this.node.name}`;
+  }
+
+  get servedBy(): string {
+    return this.node.name;
+  }
+
+  protected reach(): Promise<EmbeddedNode> {
+    return Promise.resolve(this.node);
+  }
+
+  protected groupOf(node: EmbeddedNode): number {
+    return node.head().group;
+  }
+
+  // oxlint-disable-next-line typescript/require-await -- what it throws is a rejection
+  async cluster(_attempt: Attempt): Promise<ClusterInfo> {
+    return this.node.cluster();
+  }
+
+  /** The node is its owner's. */
+  async close(): Promise<void> {}
+}
