@@ -1,11 +1,13 @@
 /**
  * The HTTP client of the CLI: one request to the first endpoint that can answer it. It goes on to the next one only when
- * the request cannot have taken effect (nothing was sent, or the node said so), or when it changes nothing.
+ * the request cannot have taken effect (nothing was sent, or the node said so), when it changes nothing, or when it carries a key that makes it happen once.
  * On `node:http`, because a path must go out exactly as it was encoded, because a failure before the connection must be
  * told from one after it, and because it loads faster than `fetch`.
  */
+import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 
+import { finalOutcome, mayRepeat, withOutcome } from '../src/client/retry.ts';
 import { ERRORS, KvorumError, type ErrorCode } from '../src/errors.ts';
 import { showDuration } from './parse.ts';
 
@@ -23,6 +25,10 @@ export interface Request {
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
+  /** Idempotency key: sent again until it is answered, it is done once. */
+  readonly once?: string | undefined;
+  /** Doing it twice is the same as doing it once. */
+  readonly repeatable?: boolean;
 }
 
 export interface Answer {
@@ -44,6 +50,9 @@ const GRACE_MS = 1000;
  */
 export async function call(connection: Connection, request: Request): Promise<Answer> {
   const failures: KvorumError[] = [];
+  const kind = request.method === 'GET' ? 'read' : request.repeatable === true ? 'idempotent' : 'write';
+  const outcome = (error: KvorumError): KvorumError =>
+    withOutcome(error, finalOutcome(error, kind, failures.some(mayHaveHappened)));
   for (const endpoint of connection.endpoints) {
     try {
       const answer = await attempt(connection, endpoint, request);
@@ -51,16 +60,33 @@ export async function call(connection: Connection, request: Request): Promise<An
       throw problemOf(answer, request);
     } catch (error) {
       if (!KvorumError.is(error)) throw error;
-      // A read may always be sent again; a write only when this one will never take effect.
-      if (!error.retryable || (request.method !== 'GET' && error.outcome === 'unknown')) throw error;
+      if (!mayRepeat(error, kind, request.once !== undefined)) throw outcome(error);
       failures.push(error);
     }
   }
   const [first] = failures;
   // What a node answered says more than "connection refused".
   const answered = failures.find((failure) => failure.code !== 'ERR_UNAVAILABLE') ?? first;
-  if (answered === undefined || answered.code === 'ERR_UNAVAILABLE') throw noNode(connection, failures);
-  throw answered;
+  if (answered === undefined || answered.code === 'ERR_UNAVAILABLE') throw outcome(noNode(connection, failures));
+  throw outcome(answered);
+}
+
+function mayHaveHappened(error: KvorumError): boolean {
+  return error.outcome === 'unknown';
+}
+
+/** The JSON of the answer to a request with a JSON body. A key of its own lets it be sent until it is answered. */
+export async function callJson(
+  connection: Connection,
+  request: Omit<Request, 'body' | 'headers'> & { readonly json?: unknown },
+): Promise<unknown> {
+  const { json, ...rest } = request;
+  const once = request.once ?? (request.method === 'GET' || request.repeatable === true ? undefined : randomUUID());
+  const body =
+    json === undefined
+      ? {}
+      : { headers: { 'content-type': 'application/json' }, body: Buffer.from(JSON.stringify(json), 'utf8') };
+  return jsonOf(await call(connection, { ...rest, ...body, once }));
 }
 
 function noNode(connection: Connection, failures: readonly KvorumError[]): KvorumError {
@@ -80,6 +106,7 @@ export async function attempt(connection: Connection, endpoint: URL, request: Re
   const search = query.size === 0 ? '' : `?${query.toString()}`;
   const headers: Record<string, string | number> = { ...request.headers };
   if (connection.token !== undefined) headers['authorization'] = `Bearer ${connection.token}`;
+  if (request.once !== undefined) headers['idempotency-key'] = request.once;
   if (request.body !== undefined) headers['content-length'] = request.body.byteLength;
 
   return await new Promise<Answer>((resolve, reject) => {

@@ -10,14 +10,16 @@ export interface Invocation<O extends Options> {
   readonly values: Values<O>;
   /** Keys of the options that were given by flag, environment or file. */
   readonly given: ReadonlySet<string>;
+  /** The words after `--`, of a command that takes a command. */
+  readonly command: readonly string[];
 }
 
 export interface CommandDeclaration<O extends Options> {
   readonly name: string;
   readonly summary: string;
   readonly description: string;
-  /** Name as commander wants it (`<KEY>`, `[VALUE]`), and description. */
-  readonly args: readonly (readonly [string, string])[];
+  /** Name as commander wants it (`<KEY>`, `[VALUE]`), description, and all that it may be when that is known. */
+  readonly args: readonly (readonly [string, string, (readonly string[])?])[];
   readonly options: O;
   /** Command lines with what they do. */
   readonly examples: readonly (readonly [string, string])[];
@@ -25,8 +27,24 @@ export interface CommandDeclaration<O extends Options> {
   readonly notes?: string;
   /** Its standard error is the log of a node: errors are text there, with what to do, whatever form the output has. */
   readonly isNode?: true;
+  /** What follows `--` is a command line to run. */
+  readonly takesCommand?: true;
+  /** Ends when it has run, whatever connection is still open then. */
+  readonly endsAtOnce?: true;
   readonly run: (invocation: Invocation<O>) => Promise<ExitCode>;
 }
+
+/** Commands under one name: `kvorum lease grant`. */
+export interface CommandGroup {
+  readonly name: string;
+  readonly summary: string;
+  readonly description: string;
+  readonly commands: readonly AnyCommand[];
+}
+
+// `any` for the same reason as in Options.
+// oxlint-disable-next-line typescript/no-explicit-any
+export type AnyCommand = CommandDeclaration<any>;
 
 export const CONFIG_OPTION = {
   config: option({
@@ -43,13 +61,30 @@ export interface Context {
   readonly workingDirectory: string;
   /** Filled by every command that is built; read when one runs. */
   readonly knownKeys: Set<string>;
+  /** The whole command line: commander does not tell where `--` stood. */
+  readonly rawArguments: () => readonly string[];
 }
 
-/** Makes the commander command; its action resolves the options, runs, and sets the exit code. */
-export function buildCommand<O extends Options>(declaration: CommandDeclaration<O>, context: Context): Command {
+export function buildGroup(group: CommandGroup, context: Context): Command {
+  const command = new Command(group.name).summary(group.summary).description(group.description);
+  for (const declaration of group.commands) command.addCommand(buildCommand(declaration, context, `${group.name} `));
+  return command;
+}
+
+/** Makes the commander command; its action resolves the options, runs, and sets the exit code. `within`: names before its own. */
+export function buildCommand<O extends Options>(
+  declaration: CommandDeclaration<O>,
+  context: Context,
+  within = '',
+): Command {
+  const fullName = within + declaration.name;
   const command = new Command(declaration.name);
   command.summary(declaration.summary).description(declaration.description);
   for (const [name, description] of declaration.args) command.argument(name, description);
+  if (declaration.takesCommand === true) {
+    const args = declaration.args.map(([name]) => name).join(' ');
+    command.usage(`[options] ${args} [-- COMMAND ARGS...]`).argument('[COMMAND...]', 'after --: what to run');
+  }
   for (const [key, declared] of Object.entries(declaration.options)) {
     if (!declared.callOnly && key !== 'config') context.knownKeys.add(key);
     const remarks = [
@@ -67,10 +102,13 @@ export function buildCommand<O extends Options>(declaration: CommandDeclaration<
   if (declaration.notes !== undefined) command.addHelpText('after', `\n${declaration.notes}`);
 
   command.action(async (...parameters: unknown[]) => {
-    const args = parameters.slice(0, declaration.args.length).map((arg) => arg as string | undefined);
     const flags = command.opts<Record<string, string | true | undefined>>();
     let resolved: Resolved<O> | null = null;
     try {
+      const { args, words } =
+        declaration.takesCommand === true
+          ? splitCommand(command.args, context.rawArguments(), declaration.args.length)
+          : { args: parameters.slice(0, declaration.args.length) as (string | undefined)[], words: [] };
       resolved = resolveOptions(declaration.options, {
         flags,
         environment: context.environment,
@@ -82,6 +120,7 @@ export function buildCommand<O extends Options>(declaration: CommandDeclaration<
         args: args.filter((arg) => arg !== undefined),
         values: resolved.values,
         given: resolved.given,
+        command: words,
       });
     } catch (error) {
       const output = resolved === null ? flags['output'] : (resolved.values as Record<string, unknown>)['output'];
@@ -89,12 +128,35 @@ export function buildCommand<O extends Options>(declaration: CommandDeclaration<
       const isNode = declaration.isNode === true;
       reportError(error, { json: output === 'json' && !isNode, stack: level === 'debug', advice: isNode });
       if (error instanceof UsageError && (output !== 'json' || isNode)) {
-        console.error(`Run \`kvorum ${declaration.name} --help\` for its options.`);
+        console.error(`Run \`kvorum ${fullName} --help\` for its options.`);
       }
       process.exitCode = exitCodeOf(error);
     }
-    // Whatever handle is left, such as an open standard input, must not keep a node from ending that has stopped or never was.
-    if (declaration.isNode === true) process.exit();
+    // Whatever handle is left, such as an open standard input, must not keep a node from ending that has stopped or never was,
+    // nor a client that has given up on a cluster.
+    if (declaration.isNode === true || declaration.endsAtOnce === true) process.exit();
   });
   return command;
+}
+
+/**
+ * What stands before `--`, and the command line after it. When the arguments themselves begin with a dash, they come after a `--` of their own:
+ * `kvorum lock -- -x -- make`.
+ */
+function splitCommand(
+  operands: readonly string[],
+  raw: readonly string[],
+  most: number,
+): { readonly args: readonly string[]; readonly words: readonly string[] } {
+  const after = raw.includes('--') ? raw.length - raw.indexOf('--') - 1 : 0;
+  let args = operands.slice(0, operands.length - after);
+  let words = operands.slice(operands.length - after);
+  if (args.length === 0 && words.includes('--')) {
+    args = words.slice(0, words.indexOf('--'));
+    words = words.slice(args.length + 1);
+  }
+  if (args.length > most) {
+    throw new UsageError(`too many arguments (${args.slice(most).join(' ')}): a command to run is written after --`);
+  }
+  return { args, words };
 }

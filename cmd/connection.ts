@@ -2,7 +2,7 @@
 import { CONFIG_OPTION } from './command.ts';
 import type { Connection } from './client.ts';
 import { option, type Options, type Values } from './options.ts';
-import { duration, endpoints, filePath, oneOf } from './parse.ts';
+import { duration, endpoints, filePath, oneOf, onceKey } from './parse.ts';
 import { readToken } from './secret.ts';
 
 const DEFAULT_ENDPOINTS = 'http://127.0.0.1:7101,http://127.0.0.1:7102,http://127.0.0.1:7103';
@@ -18,7 +18,7 @@ export const CLIENT_OPTIONS = {
   }),
   timeout: option({
     flags: '--timeout <duration>',
-    description: 'how long one node may take to answer, at most 60s',
+    description: 'how long to wait for an answer, at most 60s',
     parse: duration(1, 60_000),
     fallback: 4000,
     shown: '4s',
@@ -47,6 +47,16 @@ export const KEY_ENCODING_OPTION = {
     description: 'utf8, or base64url for keys that are not text (default: utf8)',
     parse: oneOf('utf8', 'base64url'),
     fallback: 'utf8' as const,
+    callOnly: true,
+  }),
+} satisfies Options;
+
+export const ONCE_OPTION = {
+  once: option({
+    flags: '--once <key>',
+    description: 'do it once, however often it is sent with this key within an hour, by this command or another',
+    parse: onceKey,
+    fallback: undefined,
     callOnly: true,
   }),
 } satisfies Options;

@@ -1,6 +1,6 @@
 /** `kvorum del KEY`, `kvorum del --prefix P` */
 import type { CommandDeclaration } from './command.ts';
-import { CLIENT_OPTIONS, connectionOf, KEY_ENCODING_OPTION } from './connection.ts';
+import { CLIENT_OPTIONS, connectionOf, KEY_ENCODING_OPTION, ONCE_OPTION } from './connection.ts';
 import { EXIT, UsageError } from './exit.ts';
 import { option, type Options } from './options.ts';
 import type { JsonEntry } from './output.ts';
@@ -29,6 +29,7 @@ const OPTIONS = {
     fallback: false,
     callOnly: true,
   }),
+  ...ONCE_OPTION,
   ...KEY_ENCODING_OPTION,
   ...CONDITION_OPTIONS,
   ...CLIENT_OPTIONS,
@@ -70,6 +71,7 @@ export const del: CommandDeclaration<typeof OPTIONS> = {
         prev: values.prev ? true : undefined,
       },
       headers,
+      once: values.once,
     });
     const { printableValue, write, writeJson } = await import('./output.ts');
     const result = jsonOf(answer) as { revision: number; deleted: number; prev?: JsonEntry | null };

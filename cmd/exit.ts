@@ -10,9 +10,12 @@ export const EXIT = {
   condition: 4,
   /** No node could answer, or nobody knows whether the write took effect. */
   unavailable: 5,
+  /** What was held was lost while a command ran, which was stopped then. EX_SOFTWARE of sysexits.h, far from what commands use. */
+  lost: 70,
 } as const;
 
-export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+/** One of EXIT, or that of a command that was run. */
+export type ExitCode = number;
 
 /** A command line that cannot be understood. */
 export class UsageError extends KvorumError {
@@ -28,17 +31,22 @@ export function exitCodeOf(error: unknown): ExitCode {
     case 'ERR_CONFIG':
     case 'ERR_INVALID_ARGUMENT':
     case 'ERR_BAD_KEY':
+    case 'ERR_IDEMPOTENCY_MISMATCH':
       return EXIT.usage;
     case 'ERR_KEY_NOT_FOUND':
     case 'ERR_NOT_FOUND':
+    case 'ERR_LEASE_NOT_FOUND':
       return EXIT.notFound;
     case 'ERR_CAS_FAILED':
     case 'ERR_LOCK_HELD':
       return EXIT.condition;
+    case 'ERR_LOCK_LOST':
+      return EXIT.lost;
     case 'ERR_UNAVAILABLE':
     case 'ERR_NO_LEADER':
     case 'ERR_OVERLOADED':
     case 'ERR_CLOSED':
+    case 'ERR_SESSION_EXPIRED':
     case 'ERR_RATE_LIMITED':
     case 'ERR_TIMEOUT':
     case 'ERR_REQUEST_TIMEOUT':

@@ -1,5 +1,6 @@
 /** Keys of the command line as the HTTP API wants them in a path or a query. */
 import { KvorumError } from '../src/errors.ts';
+import { UsageError } from './exit.ts';
 
 export type KeyEncoding = 'utf8' | 'base64url';
 
@@ -30,6 +31,33 @@ export function encodePrefix(prefix: string, encoding: KeyEncoding): { prefix: s
   if (encoding === 'base64url') return { prefix: checkBase64(prefix), keyEncoding: 'base64url' };
   checkText(prefix);
   return { prefix, keyEncoding: 'utf8' };
+}
+
+/** For the client library: text, or bytes. @throws KvorumError ERR_BAD_KEY */
+export function keyOf(key: string, encoding: KeyEncoding): string | Uint8Array {
+  if (encoding === 'base64url') return Buffer.from(checkBase64(key), 'base64url');
+  checkText(key);
+  if (key === '') throw new KvorumError('ERR_BAD_KEY', 'the key is empty');
+  return key;
+}
+
+/** A name of a lock, election, barrier or counter as one segment of a path. @throws UsageError */
+export function encodeName(name: string): string {
+  return encodeURIComponent(checkName(name));
+}
+
+/** @throws UsageError */
+export function checkName(name: string): string {
+  const wrong =
+    name === ''
+      ? 'is empty'
+      : name === '.' || name === '..'
+        ? 'cannot stand in a path'
+        : name.includes('\uFFFD')
+          ? 'is not UTF-8 (or holds U+FFFD)'
+          : null;
+  if (wrong !== null) throw new UsageError(`the name ${wrong}`);
+  return name;
 }
 
 function checkBase64(key: string): string {

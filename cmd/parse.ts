@@ -9,21 +9,30 @@ export interface ParseContext {
   readonly base: string;
 }
 
-export type Parse<T> = (text: string, context: ParseContext) => T;
+export interface Parse<T> {
+  (text: string, context: ParseContext): T;
+  /** All that it takes, for shells that complete words. */
+  readonly choices?: readonly string[];
+  /** It takes the path of a file. */
+  readonly files?: true;
+}
 
 export const text: Parse<string> = (value) => {
   if (value === '') throw new Error('is empty');
   return value;
 };
 
-export const filePath: Parse<string> = (value, { base }) => {
-  if (value === '') throw new Error('is empty; a path is expected');
-  return path.resolve(base, value);
-};
+export const filePath: Parse<string> = Object.assign(
+  (value: string, { base }: ParseContext) => {
+    if (value === '') throw new Error('is empty; a path is expected');
+    return path.resolve(base, value);
+  },
+  { files: true as const },
+);
 
 export function integer(min: number, max: number, what = 'a whole number'): Parse<number> {
   return (value) => {
-    const number = /^\d{1,16}$/.test(value) ? Number(value) : Number.NaN;
+    const number = /^(?:-(?=0*[1-9]))?\d{1,16}$/.test(value) ? Number(value) : Number.NaN;
     if (!(number >= min && number <= max)) throw new Error(`is not ${what} from ${min} to ${max}`);
     return number;
   };
@@ -32,12 +41,34 @@ export function integer(min: number, max: number, what = 'a whole number'): Pars
 export const port = integer(1, 65_535, 'a port,');
 
 export function oneOf<const T extends string>(...choices: readonly T[]): Parse<T> {
-  return (value) => {
+  const parse = (value: string): T => {
     const found = choices.find((choice) => choice === value);
     if (found === undefined) throw new Error(`is not one of ${choices.join(', ')}`);
     return found;
   };
+  return Object.assign(parse, { choices });
 }
+
+/** Any JSON. */
+export const json: Parse<unknown> = (value) => {
+  try {
+    return JSON.parse(value) as unknown;
+  } catch (error) {
+    throw new Error('is not JSON (text is written \'"so"\')', { cause: error });
+  }
+};
+
+/** An idempotency key. */
+export const onceKey: Parse<string> = (value) => {
+  if (!/^[\x20-\x7E]{1,255}$/.test(value)) throw new Error('is not 1 to 255 printable ASCII characters');
+  return value;
+};
+
+/** Id of a lease. */
+export const leaseId: Parse<string> = (value) => {
+  if (!/^\d{1,20}$/.test(value)) throw new Error('is not the id of a lease, which is a whole number');
+  return value;
+};
 
 export const flag: Parse<boolean> = (value) => {
   if (value === 'true' || value === '1') return true;
@@ -59,6 +90,19 @@ export function duration(minMs: number, maxMs: number): Parse<number> {
     return Math.round(milliseconds);
   };
 }
+
+const MAX_WAIT_MS = 365 * 24 * 3_600_000;
+const boundedWait = duration(0, MAX_WAIT_MS);
+
+/** Milliseconds; `forever` is Infinity. */
+export const wait: Parse<number> = (value, context) => {
+  if (value === 'forever') return Infinity;
+  try {
+    return boundedWait(value, context);
+  } catch (error) {
+    throw new Error('is neither a duration such as 30s or 5m nor forever', { cause: error });
+  }
+};
 
 export function showDuration(milliseconds: number): string {
   for (const [unit, factor] of [

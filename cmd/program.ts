@@ -4,15 +4,9 @@ import path from 'node:path';
 
 import { Command, CommanderError } from 'commander';
 
-import { buildCommand, type Context } from './command.ts';
-import { del } from './del.ts';
+import { buildCommand, buildGroup, type Context } from './command.ts';
+import { COMMANDS } from './commands.ts';
 import { EXIT } from './exit.ts';
-import { get } from './get.ts';
-import { local } from './local.ts';
-import { ls } from './ls.ts';
-import { put } from './put.ts';
-import { start } from './start.ts';
-import { status } from './status.ts';
 
 const HELP_AFTER = `
 Quick start:
@@ -21,7 +15,8 @@ Quick start:
   kvorum get hello
 
 \`kvorum help COMMAND\` explains a command, with examples.
-Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 condition failed, 5 unavailable or outcome unknown.`;
+Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 condition failed or held, 5 unavailable or outcome
+unknown, 70 lost what was held.`;
 
 export function buildProgram(context: Context): Command {
   const program = new Command('kvorum');
@@ -32,27 +27,27 @@ export function buildProgram(context: Context): Command {
     .helpCommand('help [command]', 'show help of a command')
     .addHelpText('after', HELP_AFTER)
     .configureHelp({ sortSubcommands: false });
-  program.commandsGroup('Nodes:');
-  program.addCommand(buildCommand(local, context));
-  program.addCommand(buildCommand(start, context));
-  program.commandsGroup('Data:');
-  program.addCommand(buildCommand(put, context));
-  program.addCommand(buildCommand(get, context));
-  program.addCommand(buildCommand(del, context));
-  program.addCommand(buildCommand(ls, context));
-  program.commandsGroup('Cluster:');
-  program.addCommand(buildCommand(status, context));
-  for (const command of [program, ...program.commands]) {
-    command
-      .exitOverride()
-      .showSuggestionAfterError(true)
-      .helpOption('-h, --help', 'show help')
-      .configureOutput({
-        outputError: (message, write) => write(message.replace(/^error: /, 'kvorum: ERR_INVALID_ARGUMENT: ')),
-      })
-      .showHelpAfterError(`Run \`${command === program ? 'kvorum' : `kvorum ${command.name()}`} --help\` for help.`);
+  for (const { heading, commands } of COMMANDS) {
+    program.commandsGroup(heading);
+    for (const each of commands) {
+      program.addCommand('commands' in each ? buildGroup(each, context) : buildCommand(each, context));
+    }
   }
+  configure(program, 'kvorum');
   return program;
+}
+
+/** Errors in one style, and no exit that nobody sees coming, for a command and all below it. */
+function configure(command: Command, fullName: string): void {
+  command
+    .exitOverride()
+    .showSuggestionAfterError(true)
+    .helpOption('-h, --help', 'show help')
+    .configureOutput({
+      outputError: (message, write) => write(message.replace(/^error: /, 'kvorum: ERR_INVALID_ARGUMENT: ')),
+    })
+    .showHelpAfterError(`Run \`${fullName} --help\` for help.`);
+  for (const below of command.commands) configure(below, `${fullName} ${below.name()}`);
 }
 
 /** Runs one command line and leaves the exit code in `process.exitCode`, so that pipes are flushed before the end. */
@@ -66,6 +61,7 @@ export async function main(args: readonly string[]): Promise<void> {
     environment: process.env,
     workingDirectory: process.cwd(),
     knownKeys: new Set(),
+    rawArguments: () => args,
   };
   const program = buildProgram(context);
   if (args.length === 0) {

@@ -1,10 +1,11 @@
 /** `kvorum put KEY [VALUE|-]` */
 import type { CommandDeclaration } from './command.ts';
-import { CLIENT_OPTIONS, connectionOf, KEY_ENCODING_OPTION } from './connection.ts';
+import { CLIENT_OPTIONS, connectionOf, KEY_ENCODING_OPTION, ONCE_OPTION } from './connection.ts';
 import { EXIT, UsageError } from './exit.ts';
+import { readStandardInput } from './input.ts';
 import { option, type Options } from './options.ts';
 import type { JsonEntry } from './output.ts';
-import { filePath, flag, integer, text } from './parse.ts';
+import { filePath, flag, integer, leaseId, text } from './parse.ts';
 
 /** What a pipe may bring: far above every sensible value limit, far below what would hurt this machine. */
 const MAX_INPUT_BYTES = 256 * 1024 * 1024;
@@ -50,6 +51,14 @@ const OPTIONS = {
     fallback: false,
     callOnly: true,
   }),
+  lease: option({
+    flags: '--lease <id>',
+    description: 'the key goes when this lease ends (`kvorum lease grant`)',
+    parse: leaseId,
+    fallback: undefined,
+    callOnly: true,
+  }),
+  ...ONCE_OPTION,
   ...KEY_ENCODING_OPTION,
   ifAbsent: option({
     flags: '--if-absent',
@@ -80,9 +89,13 @@ export const put: CommandDeclaration<typeof OPTIONS> = {
     ['date | kvorum put now', 'from a pipe'],
     ['kvorum put hello again --if-revision 7', 'compare and set: exit code 4 if another write came first'],
     ['kvorum put job/1 mine --if-absent', 'only the first one gets it'],
+    ['kvorum put orders/42 paid --once "$PAYMENT"', 'sent again, it is still done once'],
+    ['kvorum put workers/7 up --lease 41', 'gone when lease 41 ends'],
     ['kvorum put temperature -- -5', 'a value that begins with a dash'],
   ],
-  notes: 'A write whose outcome is unknown is not sent again: exit code 5, and `kvorum get` shows what became of it.',
+  notes:
+    'A write whose outcome is unknown is not sent again: exit code 5, and `kvorum get` shows what became of it.\n' +
+    'With --once it is sent until it is answered, and the same command line may be run again.',
   run: async ({ args, values }) => {
     const [key = '', value] = args;
     const headers = conditionHeaders(values);
@@ -99,9 +112,11 @@ export const put: CommandDeclaration<typeof OPTIONS> = {
       query: {
         keyEncoding: encoded.keyEncoding === 'utf8' ? undefined : encoded.keyEncoding,
         prev: values.prev ? true : undefined,
+        lease: values.lease,
       },
       headers,
       body,
+      once: values.once,
     });
     const { printableValue, write, writeJson } = await import('./output.ts');
     const result = jsonOf(answer) as { revision: number; created: boolean; prev?: JsonEntry | null };
@@ -144,13 +159,5 @@ async function readValue(value: string | undefined, file: string | undefined): P
       throw new UsageError(`--file: ${(error as Error).message}`);
     }
   }
-  if (process.stdin.isTTY) console.error('kvorum: type the value, then Ctrl-D (Ctrl-C gives up)');
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MAX_INPUT_BYTES) throw new UsageError(`standard input is larger than ${MAX_INPUT_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+  return await readStandardInput('the value', MAX_INPUT_BYTES);
 }

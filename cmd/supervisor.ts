@@ -163,6 +163,8 @@ function announce(cluster: LocalCluster, ready: readonly Ready[], json: boolean)
     [`${kvorum} put hello again`, 'the same from the command line'],
     [`${kvorum} get hello`, ''],
     [`${kvorum} status`, 'who leads'],
+    [`${kvorum} watch`, 'whatever changes; put something meanwhile'],
+    [`${kvorum} lock demo -- sleep 20`, 'a command under a lock; try it twice'],
     [`kill -9 ${ready[0]?.pid}`, 'kill a node, then write and read again'],
   ];
   const width = Math.max(...lines.filter(([line]) => line.length < 72).map(([line]) => line.length));

@@ -7,7 +7,13 @@ import { describe, expect, test } from 'vitest';
 import { buildProgram } from '../../cmd/program.ts';
 import { kvorum } from './cli.ts';
 
-const COMMANDS = ['local', 'start', 'put', 'get', 'del', 'ls', 'status'];
+const COMMANDS = [
+  ...['local', 'start'],
+  ...['put', 'get', 'del', 'ls', 'watch', 'txn', 'compact'],
+  ...['lock', 'sem', 'elect', 'barrier', 'counter', 'lease'],
+  ...['status', 'completions'],
+];
+const LEASE_COMMANDS = ['grant', 'renew', 'revoke', 'get', 'list', 'keep'];
 
 describe('help', () => {
   test('without a command it shows what there is', async () => {
@@ -17,14 +23,22 @@ describe('help', () => {
   });
 
   test('every command explains itself with examples, and names the variable of every set-up option', () => {
-    const program = buildProgram({ environment: {}, workingDirectory: '/', knownKeys: new Set() });
+    const program = buildProgram({
+      environment: {},
+      workingDirectory: '/',
+      knownKeys: new Set(),
+      rawArguments: () => [],
+    });
     expect(program.commands.map((command) => command.name())).toEqual(COMMANDS);
-    for (const command of program.commands) {
+    const lease = program.commands.find((command) => command.name() === 'lease');
+    expect(lease?.commands.map((command) => command.name())).toEqual(LEASE_COMMANDS);
+    const commands = program.commands.filter((command) => command !== lease).concat(lease?.commands ?? []);
+    for (const command of commands) {
       let help = '';
       command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
-      expect(help).toContain(`kvorum ${command.name()}`);
+      expect(help).toContain(command.parent === lease ? `kvorum lease ${command.name()}` : `kvorum ${command.name()}`);
       expect(help).toContain('Examples:');
-      expect(help).toContain('KVORUM_CONFIG');
+      if (command.name() !== 'completions') expect(help).toContain('KVORUM_CONFIG');
     }
   });
 
@@ -32,6 +46,8 @@ describe('help', () => {
     const { code, stdout } = await kvorum(['help', 'put']);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^Usage: kvorum put /);
+    const below = await kvorum(['lease', 'help', 'grant']);
+    expect([below.code, below.stdout]).toEqual([0, expect.stringMatching(/^Usage: kvorum lease grant /)]);
   });
 
   test('--version is that of the package', async () => {
@@ -49,13 +65,34 @@ describe('usage errors: exit code 2, one line that says what is wrong, one that 
     [['get', 'a', '--fo'], /unknown option '--fo'/],
     [['get', 'a', 'b'], /too many arguments/],
     [['get', 'a', '--timeout'], /option '--timeout <duration>' argument missing/],
+    [['watch', 'a', '--prefix', 'b'], /give a KEY or --prefix/],
+    [['txn', '/does/not/exist'], /ENOENT/],
+    [['compact', '-1x'], /unknown option|not a whole number/],
+    [['compact', '0'], /REVISION: "0" is not a whole number/],
+    [['lock'], /NAME is missing/],
+    [['lock', ''], /the name is empty/],
+    [['lock', '..'], /the name cannot stand in a path/],
+    [['lock', 'a', 'make'], /too many arguments \(make\): a command to run is written after --/],
+    [['lock', '--', 'make'], /NAME is missing/],
+    [['lock', 'a', '--inspect', '--break'], /give one of --inspect, --list, --break/],
+    [['lock', 'a', '--inspect', '--', 'make'], /--inspect acquires nothing/],
+    [['lock', 'a', '--break', '--wait', '5s'], /--break acquires nothing/],
+    [['sem', 'a', '--', 'make'], /--permits is missing/],
+    [['elect', 'a', '--observe', '--inspect'], /give --inspect or --observe/],
+    [['elect', 'a', '--observe', '--', 'make'], /--observe only looks/],
+    [['barrier', 'a'], /--parties is missing/],
+    [['counter', 'a', '--add', '1', '--delete'], /give --add or --delete/],
+    [['counter', 'a', '--once', 'k'], /--once belongs to/],
+    [['lease', 'renew', 'x'], /ID: "x" is not the id of a lease/],
+    [['lease', 'grand'], /unknown command 'grand'\n\(Did you mean grant\?\)/],
+    [['completions', 'powershell'], /SHELL: "powershell" is not one of bash, zsh, fish/],
     [['start', '--log-levle', 'info'], /unknown option '--log-levle'\n\(Did you mean --log-level\?\)/],
   ])('%j', async (args, message) => {
     const { code, stdout, stderr } = await kvorum(args);
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr).toMatch(/^kvorum: ERR_INVALID_ARGUMENT: /);
     expect(stderr).toMatch(message);
-    expect(stderr).toMatch(/Run `kvorum [a-z ]*--help` for help\.\n$/);
+    expect(stderr).toMatch(/Run `kvorum [a-z ]*--help` for (help|its options)\.\n$/);
   });
 
   test.each([
@@ -64,6 +101,17 @@ describe('usage errors: exit code 2, one line that says what is wrong, one that 
     [['get', 'a', '--endpoints', 'http://'], {}, '--endpoints: "http://" is not a list of URLs'],
     [['ls', '--limit', '1001'], {}, '--limit: "1001" is not a whole number from 1 to 1000'],
     [['put', 'a', 'b', '--if-revision', 'x'], {}, '--if-revision: "x" is not a whole number'],
+    [['put', 'a', 'b', '--lease', 'x'], {}, '--lease: "x" is not the id of a lease'],
+    [['put', 'a', 'b', '--once', 'ü'], {}, '--once: "ü" is not 1 to 255 printable ASCII'],
+    [['watch', '--from', '0'], {}, '--from: "0" is not a whole number from 1'],
+    [['watch', '--filter', 'puts'], {}, '--filter: "puts" is not one of put, delete'],
+    [['lock', 'a', '--ttl', '10ms'], {}, '--ttl: "10ms" is not a duration from 1s to 24h'],
+    [['lock', 'a', '--wait', 'soon'], {}, '--wait: "soon" is neither a duration'],
+    [['lock', 'a', '--mode', 'exclusive'], {}, '--mode: "exclusive" is not one of read, write'],
+    [['lock', 'a', '--owner', 'me'], {}, '--owner: "me" is not JSON'],
+    [['lock', 'a', '--kill-after', '-1'], {}, '--kill-after: "-1" is not a duration'],
+    [['sem', 'a', '--permits', '0'], {}, '--permits: "0" is not a whole number from 1'],
+    [['counter', 'a', '--add', '1.5'], {}, '--add: "1.5" is not a whole number'],
     [['local', '--nodes', '0'], {}, '--nodes: "0" is not a whole number from 1 to 9'],
     [['local', '--nodes', 'abc'], {}, '--nodes: "abc" is not a whole number from 1 to 9'],
     [['local', '--http-port', '65535'], {}, '--http-port: 3 ports from 65535 go beyond 65535'],

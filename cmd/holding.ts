@@ -1,0 +1,216 @@
+/** Holding something, a lock for one, while a command runs. */
+import { spawn } from 'node:child_process';
+import tty from 'node:tty';
+
+import type { Hold } from '../src/client/index.ts';
+import { KvorumError } from '../src/errors.ts';
+import { EXIT, reportError, type ExitCode } from './exit.ts';
+import { option, type Options } from './options.ts';
+import { duration, json } from './parse.ts';
+import { exitCodeOfSignal, Signals } from './signals.ts';
+
+export const HOLDING_OPTIONS = {
+  ttl: option({
+    flags: '--ttl <duration>',
+    description: 'how long it outlives this process when that is cut off or killed: 1s to 24h',
+    parse: duration(1000, 24 * 3_600_000),
+    fallback: 15_000,
+    shown: '15s',
+    callOnly: true,
+  }),
+  owner: option({
+    flags: '--owner <json>',
+    description: 'who this is, shown to whoever looks (default: host and pid)',
+    parse: json,
+    fallback: undefined,
+    callOnly: true,
+  }),
+} satisfies Options;
+
+export const COMMAND_OPTIONS = {
+  killAfter: option({
+    flags: '--kill-after <duration>',
+    description: 'when it was lost the command gets SIGTERM, and SIGKILL after this long',
+    parse: duration(0, 3_600_000),
+    fallback: 5000,
+    shown: '5s',
+    callOnly: true,
+  }),
+} satisfies Options;
+
+const DUPLICATE_WINDOW_MS = 1000;
+
+export interface Holding {
+  /** For people: `lock "orders"`. */
+  readonly what: string;
+  /** To run; empty: it is held until somebody asks for the end. */
+  readonly command: readonly string[];
+  /** Beside `KVORUM_FENCE` and `KVORUM_LEASE`. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly killAfterMs: number;
+  /** How long giving it back may take. */
+  readonly releaseMs: number;
+  readonly json: boolean;
+  /** When it was lost, it is asked for again. */
+  readonly again: boolean;
+  readonly acquire: (signal: AbortSignal) => Promise<Hold>;
+}
+
+/** How a command ended. */
+interface Ended {
+  readonly code: ExitCode;
+  readonly lost: boolean;
+}
+
+/**
+ * Acquires, runs the command, gives back. The exit code is the command's own, 128 + n when signal n ended it, EXIT.lost when the hold was lost meanwhile: then
+ * the command was stopped, and nothing that it did last was covered.
+ */
+export async function hold(holding: Holding): Promise<ExitCode> {
+  const signals = new Signals();
+  // Opened before the command shares it: opening a pipe makes it one that does not wait, for all who have it.
+  process.stderr.on('error', () => undefined);
+  try {
+    for (;;) {
+      const held = await acquire(holding, signals);
+      if (held === null) return exitCodeOfSignal(signals.asked ?? 'SIGTERM');
+      const { code, lost } =
+        holding.command.length > 0
+          ? await runCommand(holding, held, signals)
+          : await waitForTheEnd(holding, held, signals);
+      const since = performance.now();
+      signals.mean(() => {
+        // One Ctrl-C often arrives twice; a later one does not wait until it is given back.
+        if (performance.now() - since >= DUPLICATE_WINDOW_MS) process.exit(code);
+      });
+      if (!lost) {
+        await giveBack(holding, held);
+        return code;
+      }
+      report(lossOf(held), holding);
+      // Of no use to anybody any more; that it is let in again need not wait for it.
+      held.close().catch(() => undefined);
+      if (!holding.again || signals.asked !== null) return code;
+    }
+  } finally {
+    signals.close();
+  }
+}
+
+/** Null: somebody asked for the end before. */
+async function acquire(holding: Holding, signals: Signals): Promise<Hold | null> {
+  const giveUp = new AbortController();
+  signals.mean(() => giveUp.abort());
+  let held: Hold;
+  try {
+    if (signals.asked !== null) return null;
+    held = await holding.acquire(giveUp.signal);
+  } catch (error) {
+    if (giveUp.signal.aborted) return null;
+    throw error;
+  }
+  if (signals.asked === null) return held;
+  await giveBack(holding, held);
+  return null;
+}
+
+/** Runs the command with the terminal, pipes and files of this process. */
+async function runCommand(holding: Holding, held: Hold, signals: Signals): Promise<Ended> {
+  held.guard();
+  const [program = '', ...args] = holding.command;
+  const child = spawn(program, args, {
+    stdio: 'inherit',
+    env: { ...process.env, ...environmentOf(held), ...holding.environment },
+  });
+  const ended = new Promise<ExitCode>((resolve) => {
+    child.once('error', (error: NodeJS.ErrnoException) => {
+      if (child.pid !== undefined) return;
+      // As shells say it.
+      console.error(`kvorum: ${program}: ${error.code === 'ENOENT' ? 'there is no such command' : error.message}`);
+      resolve(error.code === 'ENOENT' ? 127 : 126);
+    });
+    child.once('exit', (code, signal) => resolve(signal === null ? (code ?? EXIT.failure) : exitCodeOfSignal(signal)));
+  });
+  // Ctrl-C reaches all processes of a terminal's foreground by itself; passed on, it would reach the command twice.
+  const terminal = [0, 1, 2].some((fd) => tty.isatty(fd));
+  signals.hearAll();
+  signals.mean((signal) => {
+    if (!terminal || (signal !== 'SIGINT' && signal !== 'SIGQUIT')) child.kill(signal);
+  });
+  let killer: NodeJS.Timeout | undefined;
+  const stop = (): void => {
+    child.kill('SIGTERM');
+    // One that is stopped would not hear of it.
+    child.kill('SIGCONT');
+    killer = setTimeout(() => child.kill('SIGKILL'), holding.killAfterMs);
+  };
+  held.signal.addEventListener('abort', stop, { once: true });
+  if (held.signal.aborted && killer === undefined) stop();
+  const code = await ended;
+  // Asked before the listener goes: the clock is looked at once more.
+  const lost = held.signal.aborted;
+  held.signal.removeEventListener('abort', stop);
+  clearTimeout(killer);
+  return lost ? { code: EXIT.lost, lost } : { code, lost };
+}
+
+/** Says that it is held, and waits. */
+async function waitForTheEnd({ what, json: asJson }: Holding, held: Hold, signals: Signals): Promise<Ended> {
+  const { write, writeJson } = await import('./output.ts');
+  const { name, token, lease } = held;
+  if (asJson) {
+    await writeJson({ name, token, lease });
+  } else {
+    await write(`${token}\n`);
+    console.error(`kvorum: ${what} is held, token ${token}, lease ${lease}; Ctrl-C gives it back`);
+  }
+  return await new Promise<Ended>((resolve) => {
+    // Timers of the client do not keep a process alive; this one does, and looks at the clock.
+    const timer = setInterval(() => held.remaining(), 1000);
+    const end = (result: Ended): void => {
+      clearInterval(timer);
+      held.signal.removeEventListener('abort', onLoss);
+      resolve(result);
+    };
+    const onLoss = (): void => end({ code: EXIT.lost, lost: true });
+    held.signal.addEventListener('abort', onLoss, { once: true });
+    signals.mean(() => end({ code: EXIT.ok, lost: false }));
+    if (held.signal.aborted) onLoss();
+    else if (signals.asked !== null) end({ code: EXIT.ok, lost: false });
+  });
+}
+
+function environmentOf({ token, lease }: Hold): Record<string, string> {
+  return { KVORUM_FENCE: String(token), KVORUM_LEASE: lease };
+}
+
+async function giveBack(holding: Holding, held: Hold): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const text = `${holding.what} could not be given back in time; it ends by itself after its time to live`;
+      reject(new KvorumError('ERR_TIMEOUT', text, { outcome: 'unknown' }));
+    }, holding.releaseMs);
+  });
+  try {
+    await Promise.race([held.close(), late]);
+  } catch (error) {
+    // What the command did is done; its code tells more than this.
+    report(error, holding);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function lossOf(held: Hold): unknown {
+  try {
+    held.guard();
+  } catch (error) {
+    return error;
+  }
+  return new KvorumError('ERR_LOCK_LOST', `${held.name} was lost`);
+}
+
+function report(error: unknown, { json: asJson }: Holding): void {
+  reportError(error, { json: asJson });
+}

@@ -1,0 +1,120 @@
+/** What shells complete: as they do it, where they are installed. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import { COMMANDS } from '../../cmd/commands.ts';
+import { kvorum } from './cli.ts';
+
+const SHELLS = ['bash', 'zsh', 'fish'] as const;
+
+let directory = '';
+const scripts = new Map<string, string>();
+beforeAll(async () => {
+  directory = mkdtempSync(path.join(os.tmpdir(), 'kvorum-completions-'));
+  for (const shell of SHELLS) {
+    const { code, stdout, stderr } = await kvorum(['completions', shell]);
+    if (code !== 0 || stderr !== '') throw new Error(`kvorum completions ${shell}: ${code}, ${stderr}`);
+    scripts.set(shell, stdout);
+    writeFileSync(path.join(directory, shell), stdout);
+  }
+});
+afterAll(() => {
+  rmSync(directory, { recursive: true });
+});
+
+function isInstalled(shell: string): boolean {
+  const there = spawnSync(shell, ['-c', 'true']).status === 0;
+  if (!there) console.log(`skipped: ${shell} is not installed`);
+  return there;
+}
+
+/** What bash offers for the last word of a command line, split as bash splits it. */
+function complete(...words: string[]): string[] {
+  const program = `source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 )); _kvorum
+    (( \${#COMPREPLY[@]} )) && printf '%s\\n' "\${COMPREPLY[@]}"; exit 0`;
+  const printed = execFileSync('bash', ['-c', program, 'bash', path.join(directory, 'bash'), 'kvorum', ...words], {
+    cwd: directory,
+    encoding: 'utf8',
+  });
+  return printed.split('\n').filter((line) => line !== '');
+}
+
+const all = COMMANDS.flatMap(({ commands }) =>
+  commands.flatMap((each) =>
+    'commands' in each
+      ? each.commands.map((below) => ({ words: [each.name, below.name], command: below }))
+      : [{ words: [each.name], command: each }],
+  ),
+);
+
+describe.runIf(isInstalled('bash'))('bash', () => {
+  test('registers itself, and runs under strict settings', () => {
+    const program = `set -eu; source ${path.join(directory, 'bash')}; complete -p kvorum`;
+    expect(execFileSync('bash', ['-c', program], { encoding: 'utf8' })).toBe('complete -F _kvorum kvorum\n');
+  });
+
+  test('commands', () => {
+    expect(complete('')).toEqual([...new Set(all.map(({ words: [first] }) => first)), 'help', '--help', '--version']);
+    expect(complete('lo')).toEqual(['local', 'lock']);
+    expect(complete('lease', '')).toEqual(['grant', 'renew', 'revoke', 'get', 'list', 'keep']);
+    expect(complete('help', 'wat')).toEqual(['watch']);
+    expect(complete('nonsense', '')).toEqual([]);
+  });
+
+  test('every option of every command', () => {
+    for (const { words, command } of all) {
+      const flags = Object.values(command.options as Record<string, { flags: string }>).flatMap((option) =>
+        option.flags.replace(/ <.*/, '').split(', '),
+      );
+      expect(complete(...words, '-').toSorted()).toEqual([...flags, '-h', '--help'].toSorted());
+    }
+  });
+
+  test('what an option takes', () => {
+    expect(complete('get', 'a', '--output', '')).toEqual(['text', 'json']);
+    expect(complete('get', 'a', '-o', 'j')).toEqual(['json']);
+    expect(complete('get', 'a', '--output', '=', 'j')).toEqual(['json']);
+    expect(complete('get', 'a', '--output', '=')).toEqual(['text', 'json']);
+    expect(complete('watch', '--filter', '')).toEqual(['put', 'delete']);
+    expect(complete('lease', 'grant', '--output', '')).toEqual(['text', 'json']);
+    expect(complete('put', 'a', '--file', 'fi')).toEqual(['fish']);
+    expect(complete('lock', 'a', '--wait', '')).toEqual([]);
+    expect(complete('completions', '')).toEqual([...SHELLS]);
+  });
+
+  test('after -- a command with its files, where there is one to run', () => {
+    expect(complete('lock', 'a', '--', 'mkdi')).toContain('mkdir');
+    expect(complete('lock', 'a', '--wait', '5s', '--', 'cat', 'zs')).toEqual(['zsh']);
+    expect(complete('lock', 'a', '--', 'make', '--')).toEqual([]);
+    expect(complete('put', '--', '-')).toEqual([]);
+  });
+});
+
+describe.runIf(isInstalled('zsh'))('zsh', () => {
+  test('is a script that zsh can read', () => {
+    execFileSync('zsh', ['-n', path.join(directory, 'zsh')]);
+  });
+});
+
+describe.runIf(isInstalled('fish'))('fish', () => {
+  test('is a script that fish can read, and completes', () => {
+    execFileSync('fish', ['--no-execute', path.join(directory, 'fish')]);
+    const program = `source ${path.join(directory, 'fish')}; complete -C 'kvorum lo'`;
+    const offered = execFileSync('fish', ['-c', program], { encoding: 'utf8' });
+    expect(offered.split('\n').map((line) => line.split('\t')[0])).toEqual(['local', 'lock', '']);
+  });
+});
+
+test('zsh and fish are told of every command and option, too', () => {
+  for (const { words, command } of all) {
+    expect(scripts.get('zsh')).toContain(`('${words.join(' ')}') _arguments`);
+    for (const { flags } of Object.values(command.options as Record<string, { flags: string }>)) {
+      const [long = ''] = /--[a-z-]+/.exec(flags) ?? [];
+      expect(scripts.get('zsh')).toContain(`${long}[`);
+      expect(scripts.get('fish')).toContain(`'__kvorum_in ${words.join(' ')}' -l ${long.slice(2)}`);
+    }
+  }
+});
