@@ -10,11 +10,30 @@ import { isMemoryFileSystem, machineInfo } from './machine.ts';
 import { medians, ratios, ratioTable, table } from './report.ts';
 import { Workshop } from './workshop.ts';
 
-const ROUNDS: Readonly<Record<CaseName, number>> = { put: 3, get: 3, load: 1, failover: 20, restart: 5 };
-const KEYS: Readonly<Record<CaseName, number>> = { put: 0, get: 0, load: 500_000, failover: 0, restart: 100_000 };
+const ROUNDS: Readonly<Record<CaseName, number>> = {
+  put: 3,
+  get: 3,
+  lock: 3,
+  watch: 3,
+  load: 1,
+  failover: 20,
+  restart: 5,
+};
+const KEYS: Readonly<Record<CaseName, number>> = {
+  put: 0,
+  get: 0,
+  lock: 0,
+  watch: 0,
+  load: 500_000,
+  failover: 0,
+  restart: 100_000,
+};
 
 interface Flags {
   readonly clients: number;
+  readonly workers: number;
+  readonly same: boolean;
+  readonly watchers: number;
   readonly seconds: number;
   readonly warmup: number;
   readonly rounds?: number;
@@ -44,6 +63,8 @@ const program = new Command('npm run bench --')
     `
 Cases:
   put, get   throughput and latency of writes, of linearizable reads
+  lock       lock and unlock, a lock for each worker or one for all (--same)
+  watch      events delivered to many watchers of the same keys
   load       memory, disk and restart time with many keys
   failover   SIGKILL to the leader: time until a survivor acknowledges a write
   restart    SIGKILL to all three at once: time until they answer again
@@ -54,14 +75,17 @@ Examples:
   npm run bench -- failover --rounds 5 -o json`,
   )
   .showHelpAfterError('(--help says more)')
-  .argument('<case>', 'put, get, load, failover or restart', (text: string): CaseName => {
+  .argument('<case>', 'put, get, lock, watch, load, failover or restart', (text: string): CaseName => {
     if (!Object.hasOwn(CASES, text)) throw new InvalidArgumentError(`There are: ${Object.keys(CASES).join(', ')}.`);
     return text as CaseName;
   })
   .option('--clients <n>', 'clients, one request in flight each', number(1, 10_000), 64)
+  .option('--workers <n>', 'lock: workers, one lock or unlock in flight each', number(1, 10_000), 32)
+  .option('--same', 'lock: one lock for all', false)
+  .option('--watchers <n>', 'watch: watchers', number(1, 10_000), 1000)
   .option('--seconds <s>', 'measured, for each system and round', number(1, 3600), 10)
   .option('--warmup <s>', 'same load before, not measured', number(0, 600), 3)
-  .option('--rounds <n>', 'pairs to measure (default: put and get 3, load 1, failover 20, restart 5)', number(1, 1000))
+  .option('--rounds <n>', 'pairs to measure (default: 3; load 1, failover 20, restart 5)', number(1, 1000))
   .option('--keys <n>', 'keys of load and restart (default: 500000 and 100000)', number(100, 100_000_000))
   .option(
     '--rate <n>',
@@ -85,6 +109,9 @@ async function main(name: CaseName, flags: Flags): Promise<void> {
 
   const options: CaseOptions = {
     clients: flags.clients,
+    workers: flags.workers,
+    same: flags.same,
+    watchers: flags.watchers,
     seconds: flags.seconds,
     warmupSeconds: flags.warmup,
     rounds: flags.rounds ?? ROUNDS[name],
@@ -96,6 +123,7 @@ async function main(name: CaseName, flags: Flags): Promise<void> {
   let skipped: string | null = null;
   if (flags.vs === 'etcd') {
     skipped = whyNoEtcd(flags.loadProgram);
+    if (skipped === null && name === 'watch') skipped = 'there is no load program of watches for it';
     if (skipped === null && options.rate !== null) skipped = "etcd's load program has a closed loop only";
   }
   const etcdPrograms = flags.vs === 'etcd' && skipped === null ? (flags.loadProgram ?? null) : null;
@@ -137,9 +165,12 @@ function describe(name: CaseName, options: CaseOptions): string {
   const { clients, seconds, warmupSeconds, rounds, keys, rate, stale } = options;
   if (name === 'load' || name === 'restart') return `${keys} keys of 256 bytes, ${rounds} rounds`;
   if (name === 'failover') return `${rounds} kills of the leader`;
+  const time = `${seconds} s after ${warmupSeconds} s, ${rounds} rounds`;
+  if (name === 'lock') return `${options.workers} workers, ${options.same ? 'one lock' : 'own locks'}, ${time}`;
+  if (name === 'watch') return `${options.watchers} watchers of the same keys, 8 writers, ${time}`;
   const loop = rate === null ? 'closed loop' : `open loop, ${rate} a second`;
   const kind = stale ? `${loop}, stale reads` : loop;
-  return `${clients} clients, 256-byte values, ${kind}, ${seconds} s after ${warmupSeconds} s, ${rounds} rounds`;
+  return `${clients} clients, 256-byte values, ${kind}, ${time}`;
 }
 
 try {

@@ -3,12 +3,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster } from './cluster.ts';
 import { EtcdCluster } from './etcd-cluster.ts';
 import { KvorumCluster, LOAD_KEYS } from './kvorum-cluster.ts';
+import type { LoadResult } from './result.ts';
 import type { Workshop } from './workshop.ts';
 
-export type CaseName = 'put' | 'get' | 'load' | 'failover' | 'restart';
+export type CaseName = 'put' | 'get' | 'lock' | 'watch' | 'load' | 'failover' | 'restart';
 
 export interface CaseOptions {
   readonly clients: number;
+  /** `lock`: workers, and whether they all want the same one. */
+  readonly workers: number;
+  readonly same: boolean;
+  readonly watchers: number;
   readonly seconds: number;
   readonly warmupSeconds: number;
   readonly rounds: number;
@@ -47,6 +52,7 @@ export interface Case {
   readonly run: (bench: Bench) => AsyncGenerator<Round>;
 }
 
+const WATCH_WRITERS = 8;
 /** Between the end of a restart and the next kill, and between a load and the look at memory. */
 const SETTLE_MS = 1000;
 const REST_AFTER_LOAD_MS = 5000;
@@ -69,6 +75,21 @@ export const CASES: Readonly<Record<CaseName, Case>> = {
   get: {
     figures: throughput,
     run: (bench) => paired(bench, async (cluster) => await closedLoop(cluster, bench, 'get')),
+  },
+  lock: {
+    figures: throughput.filter(({ key }) => key !== 'p999Ms'),
+    run: (bench) => paired(bench, async (cluster) => await locks(cluster, bench)),
+  },
+  watch: {
+    figures: [
+      { key: 'perSecond', title: 'events/s', digits: 0, better: 'more' },
+      { key: 'puts', title: 'puts/s', digits: 0, better: 'more' },
+      { key: 'p50Ms', title: 'p50 ms', digits: 1, better: 'less' },
+      { key: 'p99Ms', title: 'p99 ms', digits: 1, better: 'less' },
+      { key: 'cpuMicrosecondsPerOp', title: 'CPU µs/event', digits: 2, better: 'less' },
+      { key: 'peakRssMiB', title: 'peak RSS MiB', digits: 0, better: 'less' },
+    ],
+    run: (bench) => paired({ ...bench, etcdPrograms: null }, async (cluster) => await watches(cluster, bench)),
   },
   load: {
     figures: [
@@ -128,12 +149,36 @@ async function closedLoop(cluster: Cluster, { options }: Bench, op: 'put' | 'get
   // A get of a key that is not there is cheaper, so all are.
   if (op === 'get') await cluster.fill('load', LOAD_KEYS);
   const { clients, seconds, warmupSeconds, stale, rate } = options;
+  return await measured(cluster, async (measuring) => {
+    return await cluster.load({ op, clients, seconds, warmupSeconds, stale, rate, measuring });
+  });
+}
+
+async function locks(cluster: Cluster, { options }: Bench): Promise<Figures> {
+  const { workers, same, seconds, warmupSeconds } = options;
+  const mode = same ? 'same' : 'own';
+  return await measured(cluster, async (measuring) => {
+    return await cluster.lock({ mode, workers, seconds, warmupSeconds, measuring });
+  });
+}
+
+async function watches(cluster: Cluster, { options }: Bench): Promise<Figures> {
+  if (!(cluster instanceof KvorumCluster)) throw new Error('there is no load of watches for etcd');
+  const { watchers, seconds, warmupSeconds } = options;
+  let puts = 0;
+  const figures = await measured(cluster, async (measuring) => {
+    const result = await cluster.watch({ watchers, writers: WATCH_WRITERS, seconds, warmupSeconds, measuring });
+    ({ puts } = result);
+    return result;
+  });
+  return { ...figures, puts };
+}
+
+/** A load with what it cost the servers. */
+async function measured(cluster: Cluster, load: (measuring: () => void) => Promise<LoadResult>): Promise<Figures> {
   let cpuBefore: number | null = null;
-  const measuring = (): void => {
+  const { ops, perSecond, p50Ms, p99Ms, p999Ms, errors } = await load(() => {
     cpuBefore = cluster.cpuSeconds();
-  };
-  const { ops, perSecond, p50Ms, p99Ms, p999Ms, errors } = await cluster.load({
-    ...{ op, clients, seconds, warmupSeconds, stale, rate, measuring },
   });
   const cpuAfter = cluster.cpuSeconds();
   return {

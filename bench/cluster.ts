@@ -20,6 +20,15 @@ export interface LoadRequest {
   readonly measuring: () => void;
 }
 
+export interface LockRequest {
+  /** `own`: a lock for each worker. `same`: one for all. */
+  readonly mode: 'own' | 'same';
+  readonly workers: number;
+  readonly seconds: number;
+  readonly warmupSeconds: number;
+  readonly measuring: () => void;
+}
+
 export abstract class Cluster {
   abstract readonly kind: 'kvorum' | 'etcd';
   protected readonly workshop: Workshop;
@@ -40,6 +49,8 @@ export abstract class Cluster {
   /** Writes keys 0 … count-1, 256 bytes each, as fast as it goes; `which` names them like the load or like the bulk. */
   abstract fill(which: 'load' | 'bulk', count: number): Promise<{ seconds: number }>;
   abstract load(request: LoadRequest): Promise<LoadResult>;
+  /** Workers that lock and unlock. */
+  abstract lock(request: LockRequest): Promise<LoadResult>;
   /** SIGKILL to the leader; milliseconds until a survivor acknowledges a write, asked all the time. */
   abstract failover(): Promise<{ killed: number; ms: number }>;
 

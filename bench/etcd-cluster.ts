@@ -1,16 +1,16 @@
 /**
  * etcd with its defaults, driven by Go programs that use its own client: `kv put|get|sget ENDPOINTS CONNECTIONS CLIENTS SECONDS`,
- * `bulk ENDPOINTS N` and `failover ENDPOINTS PID PID PID`, each printing a line of JSON. docs/benchmarks.md says what
+ * `bulk ENDPOINTS N`, `lock own|same ENDPOINTS WORKERS SECONDS` and `failover ENDPOINTS PID PID PID`, each printing a line of JSON. docs/benchmarks.md says what
  * they do; the folder that holds them is the user's to give.
  */
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { askJson, Cluster, NODES, type LoadRequest } from './cluster.ts';
+import { askJson, Cluster, NODES, type LoadRequest, type LockRequest } from './cluster.ts';
 import { etcdVersion } from './machine.ts';
 import type { LoadResult } from './result.ts';
 import { freeAddresses, type ServerProcess, type Workshop } from './workshop.ts';
 
-const PROGRAMS = ['kv', 'bulk', 'failover'] as const;
+const PROGRAMS = ['kv', 'bulk', 'failover', 'lock'] as const;
 const BULK = 100;
 /** Of 3, 6, 16 and 64 connections for 64 clients, 6 gave the most puts; for gets none stood out. */
 const MAX_CONNECTIONS = 6;
@@ -121,6 +121,26 @@ export class EtcdCluster extends Cluster {
     if (request.warmupSeconds > 0) await run(request.warmupSeconds);
     request.measuring();
     return await run(request.seconds);
+  }
+
+  async lock({ mode, workers, seconds, warmupSeconds, measuring }: LockRequest): Promise<LoadResult> {
+    const run = async (time: number): Promise<LoadResult> => {
+      const args = [mode, this.#clientAddresses.join(','), String(workers), String(time)];
+      const { perSecond, p50Ms, p99Ms } = JSON.parse(await this.#run('lock', args)) as LoadResult;
+      // The program does not say more.
+      return {
+        ops: Math.round(perSecond * time),
+        seconds: time,
+        perSecond,
+        p50Ms,
+        p99Ms,
+        p999Ms: Number.NaN,
+        errors: {},
+      };
+    };
+    if (warmupSeconds > 0) await run(warmupSeconds);
+    measuring();
+    return await run(seconds);
   }
 
   async failover(): Promise<{ killed: number; ms: number }> {

@@ -2,14 +2,18 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { askBytes, askJson, Cluster, NODES, type LoadRequest } from './cluster.ts';
+import { askBytes, askJson, Cluster, NODES, type LoadRequest, type LockRequest } from './cluster.ts';
 import type { GeneratorOptions } from './generator.ts';
+import type { LockLoadOptions } from './lock-load.ts';
+import type { WatchLoadOptions } from './watch-load.ts';
 import { HttpConnection, requestBytes, type Answer } from './http-connection.ts';
 import type { LoadResult } from './result.ts';
 import { freeAddresses, type ServerProcess, type Workshop } from './workshop.ts';
 
 const COMMAND = join(import.meta.dirname, '..', 'cmd', 'kvorum.ts');
 const GENERATOR = join(import.meta.dirname, 'generator.ts');
+const LOCK_LOAD = join(import.meta.dirname, 'lock-load.ts');
+const WATCH_LOAD = join(import.meta.dirname, 'watch-load.ts');
 const VALUE_BYTES = 256;
 /** The load's keys go round after this many, as in etcd's program. */
 export const LOAD_KEYS = 100_000;
@@ -93,13 +97,34 @@ export class KvorumCluster extends Cluster {
     measuring: () => void = () => undefined,
   ): Promise<LoadResult> {
     const whole: GeneratorOptions = { ...options, endpoints: this.#httpAddresses };
-    let result: LoadResult | null = null;
-    await this.workshop.run(process.execPath, [GENERATOR, JSON.stringify(whole)], (text) => {
-      const line = JSON.parse(text) as LoadResult | { event: string };
+    return await this.#runLoad(GENERATOR, whole, measuring);
+  }
+
+  async lock({ measuring, ...request }: LockRequest): Promise<LoadResult> {
+    const options: LockLoadOptions = {
+      ...request,
+      endpoints: this.#httpAddresses.map((address) => `http://${address}`),
+    };
+    return await this.#runLoad(LOCK_LOAD, options, measuring);
+  }
+
+  /** Events delivered to watchers of the same keys, and puts a second that made them. */
+  async watch({
+    measuring,
+    ...request
+  }: Omit<WatchLoadOptions, 'endpoints'> & { readonly measuring: () => void }): Promise<LoadResult & { puts: number }> {
+    const options: WatchLoadOptions = { ...request, endpoints: this.#httpAddresses };
+    return await this.#runLoad(WATCH_LOAD, options, measuring);
+  }
+
+  async #runLoad<R extends LoadResult>(program: string, options: object, measuring: () => void): Promise<R> {
+    let result: R | null = null;
+    await this.workshop.run(process.execPath, [program, JSON.stringify(options)], (text) => {
+      const line = JSON.parse(text) as R | { event: string };
       if ('event' in line) measuring();
       else result = line;
     });
-    if (result === null) throw new Error('the generator gave no result');
+    if (result === null) throw new Error(`${program} gave no result`);
     return result;
   }
 

@@ -100,7 +100,9 @@ async function admit(core: Core, name: string, options: AcquireOptions, calls: S
   const holder = ownLease ?? (lease instanceof LeaseHandle ? lease : null);
   // A lease that was there before counts from its own last renewal, and of one that is known by its id nothing is known.
   const since = holder?.sentAt ?? (lease === undefined ? sentAt : -Infinity);
-  if (core.now() - since < ttlMs * (1 - FRESH)) return { seat, life: { ttlMs, sentAt: since }, ownLease };
+  // A handle is renewed by itself, and vouches for nothing beyond its own deadline.
+  if (holder !== null || core.now() - since < ttlMs * (1 - FRESH))
+    return { seat, life: { ttlMs, sentAt: since }, ownLease };
   try {
     const life = await core.renew(ttlMs, core.now() + ttlMs, options.signal, (transport, attempt) =>
       calls.renew(transport, seat, attempt),

@@ -424,6 +424,16 @@ describe('a lease', () => {
     expect(() => second.guard()).toThrow(/its lease has ended/u);
   });
 
+  test('that is kept alive by its handle is not renewed for each lock', async () => {
+    const made = locking();
+    const lease = await leased(made);
+    await made.time.pass(TTL / 4);
+    const lock = await made.time.until(made.client.lock('orders/42', { lease }));
+    expect(made.node.of('lockRenew')).toHaveLength(0);
+    expect(lock.remaining()).toBeLessThanOrEqual(lease.remaining());
+    await made.time.until(lock.release());
+  });
+
   test('of which only the id is known is renewed before a lock is handed out', async () => {
     const made = locking();
     await made.time.until(made.client.lock('orders/42', { lease: '777' }));
