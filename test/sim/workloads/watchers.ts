@@ -3,7 +3,7 @@
  * another node, from where it was, when its connection ends, and sees every revision that concerns it once, whole, in order, exactly as the log has it.
  */
 import { KvorumError } from '../../../src/errors.ts';
-import type { WatchEvent, WatchOptions } from '../../../src/node/coordination.ts';
+import type { WatchBatch, WatchEvent, WatchOptions } from '../../../src/node/coordination.ts';
 import type { KvorumNode } from '../../../src/node/types.ts';
 import type { Random } from '../../../src/testing/random.ts';
 import type { SimNode } from '../../../src/testing/sim-node.ts';
@@ -163,19 +163,28 @@ export class Watchers implements Workload {
       watcher.pieces.push({ from: watch.position, upTo: watch.position - 1, batches: [] });
     }
     const piece = watcher.piece as Piece;
-    this.#positions.set(watcher, () => watch.position);
     const slow = dice.chance(0.3) ? dice.pick([50, 500, 3000]) : 0;
+    const taken = async ({ revision, events }: WatchBatch): Promise<void> => {
+      if (revision <= piece.upTo) contradict({ revision }, `${watcher.name} has everything up to ${piece.upTo}`);
+      if (events.length > 0) piece.batches.push({ revision, events: events.map(eventOf) });
+      piece.upTo = revision;
+      if (slow > 0) await asking.sleep(slow * dice.float());
+    };
+    // As an iterator, or as somebody who is called back; only the latter knows between two batches how far it is.
+    const polls = dice.chance(0.5) || this.#stage.stopped;
+    if (polls) this.#positions.set(watcher, () => watch.position);
     try {
-      for await (const { revision, events } of watch) {
+      while (!isOver()) {
+        const batch = polls ? watch.poll() : await watch.next();
         if (isOver()) return;
-        if (events.length > 0) piece.batches.push({ revision, events: events.map(eventOf) });
-        if (revision <= piece.upTo) contradict({ revision }, `${watcher.name} has everything up to ${piece.upTo}`);
-        piece.upTo = revision;
-        if (slow > 0) await asking.sleep(slow * dice.float());
-        if (isOver()) return;
+        if (batch === null) {
+          await new Promise<void>((resolve) => watch.changed(resolve));
+        } else if ('revision' in batch) await taken(batch);
+        else if (batch.done !== true) await taken(batch.value);
+        else return;
       }
     } finally {
-      if (!isOver()) piece.upTo = Math.max(piece.upTo, watch.position - 1);
+      if (polls && !isOver()) piece.upTo = Math.max(piece.upTo, watch.position - 1);
       watch.close();
     }
   }
