@@ -46,6 +46,9 @@ import type {
 /** Feature level of a new cluster, and the highest one that this version knows. */
 export const FEATURE_LEVEL = 2;
 
+/** The last moment of a `Date`, milliseconds since the epoch. */
+const MAX_TIME = 8.64e15;
+
 const NO_DATA = new Uint8Array(0);
 
 export interface MachineOptions {
@@ -180,7 +183,8 @@ export class Machine {
     const command = decodeCommand(data);
     const { group, time, operation, once } = command;
     invariant(this.#group === null || group === this.#group, `a command of group ${group} is in another group's log`);
-    if (time > this.#time) this.#time = time;
+    // What no clock can show is no time: sums with it would not be exact.
+    if (time > this.#time && time <= MAX_TIME) this.#time = time;
     const at = { index, time: this.#time };
     this.kv.tick(this.#time);
     this.#coordinator.once.tick(this.#time);
