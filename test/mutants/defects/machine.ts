@@ -74,7 +74,7 @@ export const machine = inRoom('machine', [
     name: 'time-goes-back',
     file: MACHINE,
     about: 'State-machine time is the greatest time stamp applied: a new leader’s clock may be behind.',
-    find: 'if (time > this.#time) this.#time = time;',
+    find: 'if (time > this.#time && time <= MAX_TIME) this.#time = time;',
     replace: 'this.#time = time;',
   },
   {
