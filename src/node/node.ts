@@ -94,6 +94,13 @@ export class Node implements KvorumNode {
   readonly #store: Store;
   readonly #identity: Identity;
   readonly #loop: Loop;
+  /** Tells this process from the one before and the one after it. */
+  readonly #process: string;
+  /**
+   * By member: the process that was admitted last. What it says of its disk may be older than what it has acknowledged since, when its hello lay unread while another
+   * link was up; but its disk was looked at, and a process does not exchange that.
+   */
+  readonly #admitted = new Map<string, string>();
   /** What peers said of themselves when they were last here. */
   readonly #seen = new Map<string, { address: string; http: string; pid: number }>();
   #bootstrap!: Bootstrap;
@@ -135,6 +142,7 @@ export class Node implements KvorumNode {
     this.#options = options;
     this.#platform = platform;
     this.#env = platform.env;
+    this.#process = Math.floor(platform.env.random() * 2 ** 52).toString(36);
     this.#store = store;
     this.#identity = identity;
     this.registry = options.registry instanceof Registry ? options.registry : new Registry();
@@ -431,7 +439,7 @@ export class Node implements KvorumNode {
       http: this.url ?? '',
       pid: this.#platform.pid,
       protocol: PROTOCOL_VERSION,
-      extra: { bootstrap: this.#bootstrap.facts(), lastIndex: { [GROUP]: log.lastIndex() } },
+      extra: { bootstrap: this.#bootstrap.facts(), lastIndex: { [GROUP]: log.lastIndex() }, process: this.#process },
     };
   }
 
@@ -443,15 +451,18 @@ export class Node implements KvorumNode {
     }
     if (map === null) return judgeProtocol(hello) ?? this.#bootstrap.judge(hello);
     const members = this.#joined?.replica.machine.members ?? [];
+    const process = hello.extra['process'];
     const verdict = judgeHello(
       {
         clusterId: map.clusterId,
         members: members.length > 0 ? members : map.members,
-        remembered: (id) => this.#memory.get(id),
+        remembered: (id) => (this.#admitted.get(id) === process ? undefined : this.#memory.get(id)),
       },
       hello,
     );
-    if (verdict.ok) this.#memory.noteEpoch(hello.id, hello.bootEpoch);
+    if (!verdict.ok) return verdict;
+    this.#memory.noteEpoch(hello.id, hello.bootEpoch);
+    if (typeof process === 'string') this.#admitted.set(hello.id, process);
     return verdict;
   }
 
