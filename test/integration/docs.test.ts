@@ -1,5 +1,5 @@
 /** The TypeScript of the documents runs as it is printed, against a real cluster, with other ports. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -8,6 +8,7 @@ import path from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 
 import { Cluster } from './cluster.ts';
+import { until } from './until.ts';
 
 const ROOT = path.join(import.meta.dirname, '../..');
 const PAGES = ['README.md', 'docs/client.md'];
@@ -71,5 +72,59 @@ test('every block of TypeScript in the documents runs, and prints what its comme
     // `console.log(x); // what`: what it prints, where it can be said in advance.
     const told = [...code.matchAll(/^\s*console\.log\(.*\);[ \t]*\/\/ (true|false|null|hello true|shop-1)$/gm)];
     for (const [, what = ''] of told) expect(output.split('\n'), `${page}:${line}`).toContain(what);
+  }
+});
+
+/** What each command of the README's first minutes prints; a watch goes on until Ctrl-C. */
+const PRINTS: readonly (readonly [RegExp, RegExp])[] = [
+  [/^curl -X PUT /, /^\{"revision":\d+,"created":true\}$/m],
+  [/^curl http/, /^world$/m],
+  [/ lock /, /^mine, fencing token \d+$/m],
+  [/ elect /, /^I lead$/m],
+  [/ watch /, /orders\/1/],
+  [/ status$/, /n1[^]*n2[^]*n3/],
+];
+
+test('the commands of the README print what they promise', async () => {
+  const cluster = await Cluster.start();
+  const text = readFileSync(path.join(ROOT, 'README.md'), 'utf8');
+  const lines = [...text.matchAll(/^```sh\n([^]*?)^```/gm)]
+    .flatMap(([, block = '']) => block.split('\n'))
+    .map((line) => line.replace(/\s+#.*$/, '').trim())
+    .filter((line) => /^(curl|npm run -s kvorum)/.test(line));
+  expect(lines).toHaveLength(PRINTS.length);
+  const env = { ...process.env, KVORUM_ENDPOINTS: cluster.nodes.map(({ url }) => url).join(',') };
+  const curl = spawnSync('curl', ['--version']).error === undefined;
+  if (!curl) console.log('skipped: the two curl commands of the README, there is no curl here');
+  for (const [index, line] of lines.entries()) {
+    if (line.startsWith('curl ') && !curl) continue;
+    const [command, printed] = PRINTS[index]!;
+    expect(line).toMatch(command);
+    const ported = line.replaceAll(/127\.0\.0\.1:710([123])/g, (_, n: string) => {
+      return `127.0.0.1:${cluster.nodes[Number(n) - 1]!.httpPort}`;
+    });
+    const child = spawn('sh', ['-c', `exec ${ported}`], { cwd: ROOT, env, detached: true });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    const closed = once(child, 'close') as Promise<[number | null]>;
+    const end = (signal: NodeJS.Signals): void => {
+      if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid!, signal);
+    };
+    onTestFinished(() => end('SIGKILL'));
+    if (line.includes(' watch ')) {
+      await until(
+        async () => {
+          await fetch(`${cluster.nodes[0]!.url}/v1/kv/orders/1`, { method: 'PUT', body: 'new' });
+          return printed.test(output);
+        },
+        { timeoutMs: 30_000, what: 'the watch shows a put', explain: () => output },
+      );
+      end('SIGINT');
+    }
+    const [exit] = await closed;
+    // npm itself ends by the signal that it passes on.
+    if (!line.includes(' watch ')) expect(exit, `${line} ended with ${exit}:\n${output}`).toBe(0);
+    expect(output, line).toMatch(printed);
   }
 });
