@@ -81,6 +81,10 @@ export class Acquisition {
       const left = keepPlace ? null : wanted.kind;
       const fate = await this.#wait(name, left, ticket, Math.min(waitMs, deadline - env.now()), own, signal);
       if (fate.type === 'granted') return answer(name, ticket, fate.token);
+      if (fate.type === 'closed') {
+        // A repetition elsewhere goes on waiting at the same place.
+        throw new KvorumError('ERR_CLOSED', `the node closed while ${name} was waited for`, { outcome: 'unknown' });
+      }
       if (fate.type === 'waited') throw this.#held(name, wanted.kind, keepPlace);
       // A repetition may find that the place of its first attempt was given up when the connection broke.
       if (ticket.replayed === true && attempt < MAX_ATTEMPTS && env.now() < deadline) continue;

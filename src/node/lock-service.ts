@@ -56,18 +56,12 @@ export class LockService implements Locks {
     const name = checkName(given);
     const wanted = checkHolder(holder);
     const timeoutMs = checkTimeout(options.timeoutMs);
-    const found = await this.#holder(name, wanted, options);
+    // A lease may outlive its hold of this name, and this node may be behind.
+    await this.#calls.confirm(options);
+    const found = this.#find(name, wanted);
     const ttlMs = found === undefined ? null : await this.#renewals.renew(found.lease, timeoutMs);
     if (ttlMs === null) throw lost(name);
     return { ttlMs };
-  }
-
-  /** As known here, which may be a little behind: one that is not here yet is looked for again once this node is as new as the call. */
-  async #holder(name: string, wanted: HolderRef, options: CallOptions) {
-    const found = this.#find(name, wanted);
-    if (found !== undefined) return found;
-    await this.#calls.confirm(options);
-    return this.#find(name, wanted);
   }
 
   #find(name: string, wanted: HolderRef) {

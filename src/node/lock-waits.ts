@@ -5,7 +5,11 @@
 import type { LockTable } from '../lock/lock-table.ts';
 import type { LockEffect } from '../lock/types.ts';
 
-export type Fate = { readonly type: 'granted'; readonly token: number } | { readonly type: 'gone' };
+export type Fate =
+  | { readonly type: 'granted'; readonly token: number }
+  | { readonly type: 'gone' }
+  /** The node closes: the place is kept by its lease. */
+  | { readonly type: 'closed' };
 
 /** Grants that nobody waited for here when they were applied: the answer that tells of the ticket may still be on its way. */
 const MAX_EARLY = 10_000;
@@ -73,6 +77,13 @@ export class LockWaits {
   /** Null: it stands in the queue. Only where the entry of the ticket is applied. */
   fate(locks: LockTable, name: string, ticket: number): Fate | null {
     return this.#early.get(idOf(name, ticket)) ?? fateOf(locks, name, ticket);
+  }
+
+  /** Nobody hears of anything on this node any more. */
+  close(): void {
+    const waits = [...this.#waits.values()];
+    this.#waits.clear();
+    for (const { settle } of waits) settle({ type: 'closed' });
   }
 
   /** The state is another one (a snapshot): whoever is not in the queue any more learns it here. */

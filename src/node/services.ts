@@ -140,6 +140,7 @@ export class Services implements Coordination {
   close(): void {
     this.#stop();
     this.#closed.abort();
+    this.#waits.close();
     this.watches.close();
   }
 }

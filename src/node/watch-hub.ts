@@ -154,26 +154,33 @@ export class WatchHub {
     const first = this.#head + 1;
     this.#head = revision;
     if (this.#count === 0) return;
+    // Who is woken may read on at once, and must not be told again of what it has read: so first all is matched, then all are woken.
+    const woken: HubWatch[] = [];
     for (const watch of this.#ahead) {
       if (watch.position > revision) continue;
       this.#ahead.delete(watch);
-      watch.wake();
+      woken.push(watch);
     }
+    this.#matchFrom(first, woken);
+    for (const watch of woken) watch.wake();
+  }
+
+  #matchFrom(first: number, woken: HubWatch[]): void {
     let synced = false;
     for (const group of this.#groups.values()) synced ||= group.synced.size > 0;
     if (synced && first <= this.machine.kv.compactedRevision) {
       // What was applied at once has a compaction at its end: what it took with it cannot be matched, so each watcher finds out by itself.
-      for (const group of this.#groups.values()) group.behind(first);
+      for (const group of this.#groups.values()) group.behind(first, woken);
       return;
     }
-    for (let at = first; synced && at <= revision; at++) this.#match(at);
+    for (let at = first; synced && at <= this.#head; at++) this.#match(at, woken);
   }
 
-  #match(revision: number): void {
+  #match(revision: number, woken: HubWatch[]): void {
     for (const { entry } of this.changes(revision)) {
       const { key } = entry;
-      for (const group of this.#byKey.get(key) ?? []) group.behind(revision);
-      for (const group of this.#ranges) if (group.covers(key)) group.behind(revision);
+      for (const group of this.#byKey.get(key) ?? []) group.behind(revision, woken);
+      for (const group of this.#ranges) if (group.covers(key)) group.behind(revision, woken);
     }
   }
 
@@ -209,15 +216,16 @@ export class WatchHub {
 
   /** A snapshot has taken the place of the state: everybody reads on in the history that came with it. */
   stateReplaced(): void {
-    for (const group of this.#groups.values()) group.behind(this.#head + 1);
+    const woken: HubWatch[] = [];
+    for (const group of this.#groups.values()) group.behind(this.#head + 1, woken);
     this.catchUp();
-    for (const watch of this.#ahead) watch.wake();
+    for (const watch of [...woken, ...this.#ahead]) watch.wake();
   }
 
   close(): void {
     this.#closed = true;
-    for (const group of this.#groups.values()) for (const watch of group.synced) watch.wake();
-    for (const watch of this.#ahead) watch.wake();
+    const waiting = [...this.#groups.values()].flatMap(({ synced }) => [...synced]);
+    for (const watch of [...waiting, ...this.#ahead]) watch.wake();
   }
 }
 
@@ -252,8 +260,11 @@ class Group {
   }
 
   /** There is something for the synced ones from `revision` on. */
-  behind(revision: number): void {
-    for (const watch of this.synced) watch.fallBehind(revision);
+  behind(revision: number, woken: HubWatch[]): void {
+    for (const watch of this.synced) {
+      watch.fallBehind(revision);
+      woken.push(watch);
+    }
     this.synced.clear();
   }
 
@@ -323,20 +334,24 @@ class HubWatch implements Watch {
       this.#position = position;
       return batch;
     }
-    if (position === hub.head + 1) {
+    this.#position = position;
+    this.#rest();
+    return null;
+  }
+
+  /** There is nothing more: from here on it is woken. */
+  #rest(): void {
+    if (this.#position === this.#hub.head + 1) {
       this.#position = null;
       this.#group.synced.add(this);
     } else {
-      this.#position = position;
-      hub.waitsFor(this);
+      this.#hub.waitsFor(this);
     }
-    return null;
   }
 
   /** By its group, which forgets that it was synced. */
   fallBehind(revision: number): void {
     this.#position = revision;
-    this.wake();
   }
 
   wake(): void {
@@ -347,8 +362,10 @@ class HubWatch implements Watch {
 
   changed(callback: () => void): void {
     this.#callback = callback;
-    const there = this.#position !== null && this.#position <= this.#hub.head && !this.#hub.loading;
-    if (there || this.#hub.closed || this.#closed) this.wake();
+    if (this.#closed || this.#hub.closed) return this.wake();
+    if (this.#position === null) return;
+    if (this.#position <= this.#hub.head && !this.#hub.loading) this.wake();
+    else this.#rest();
   }
 
   async next(): Promise<IteratorResult<WatchBatch>> {

@@ -97,6 +97,38 @@ describe('a lock', () => {
     await queued('a', 0, 1000);
   });
 
+  it('is waited for elsewhere when the node closes, at the same place', async () => {
+    cluster = await simCluster({ seed: 13 });
+    const held = await on(cluster.leader!, (node) => node.locks.acquire('a', { ttlMs: 60_000 }));
+    const closing = follower();
+    const once = { key: 'mine' };
+    const first = failure(closing.call((node) => node.locks.acquire('a', { waitMs: 60_000, once })));
+    await queued('a', 1);
+    const behind = cluster.leader!.call((node) => node.locks.acquire('a', { waitMs: 60_000 }));
+    await queued('a', 2);
+    await cluster.run(closing.close());
+    expect(await cluster.run(first)).toMatchObject({ code: 'ERR_CLOSED', outcome: 'unknown' });
+    const again = follower().call((node) => node.locks.acquire('a', { waitMs: 60_000, once }));
+    await cluster.advance(1000);
+    await on(cluster.leader!, (node) => node.locks.release('a', held));
+    const lock = await cluster.run(again);
+    expect(lock).toMatchObject({ replayed: true });
+    await on(cluster.leader!, (node) => node.locks.release('a', lock));
+    expect((await cluster.run(behind)).token).toBeGreaterThan(lock.token);
+  });
+
+  it('that was broken is not renewed, though its lease lives', async () => {
+    cluster = await simCluster({ seed: 14 });
+    const { id: lease } = await on(follower(), (node) => node.leases.grant());
+    await on(follower(), (node) => node.locks.acquire('a', { lease }));
+    await on(cluster.leader!, (node) => node.locks.break('a'));
+    for (const node of cluster.nodes) {
+      expect(await failure(on(node, (one) => one.locks.renew('a', { lease })))).toMatchObject({
+        code: 'ERR_LOCK_LOST',
+      });
+    }
+  });
+
   it('keeps the place of a waiter who asks again with its lease', async () => {
     cluster = await simCluster({ seed: 12 });
     const held = await on(follower(), (node) => node.locks.acquire('a', { ttlMs: 60_000 }));

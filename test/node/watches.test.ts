@@ -172,6 +172,26 @@ describe('a watch', () => {
     expect(other.poll()?.revision).toBe(2);
   });
 
+  it('tells nobody twice who reads on as soon as it is woken', async () => {
+    cluster = await simCluster({ seed: 9, nodes: 1 });
+    const [node] = cluster.nodes;
+    const watch = await on(node!, (one) => one.watch());
+    const seen: number[] = [];
+    let open = true;
+    const read = (): void => {
+      if (!open) return;
+      for (let batch = watch.poll(); batch !== null; batch = watch.poll()) seen.push(batch.revision);
+      watch.changed(read);
+    };
+    // Told of what comes, though it has not asked yet.
+    watch.changed(read);
+    await on(node!, (one) => Promise.all(Array.from({ length: 50 }, (_, i) => one.put('k', String(i)))));
+    await on(node!, (one) => one.put('k', 'last'));
+    expect(seen).toEqual(Array.from({ length: 51 }, (_, i) => i + 1));
+    open = false;
+    watch.close();
+  });
+
   it('says how far it has come where much does not concern it', async () => {
     cluster = await simCluster({ seed: 7, nodes: 1 });
     const [node] = cluster.nodes;
