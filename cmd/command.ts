@@ -42,6 +42,12 @@ export interface CommandGroup {
   readonly commands: readonly AnyCommand[];
 }
 
+/** A part of the help. */
+export interface CommandSection {
+  readonly heading: string;
+  readonly commands: readonly (AnyCommand | CommandGroup)[];
+}
+
 // `any` for the same reason as in Options.
 // oxlint-disable-next-line typescript/no-explicit-any
 export type AnyCommand = CommandDeclaration<any>;

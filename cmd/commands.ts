@@ -1,6 +1,6 @@
 /** Every command there is, in the order of the help. */
 import { barrier } from './barrier.ts';
-import type { AnyCommand, CommandGroup } from './command.ts';
+import type { CommandSection } from './command.ts';
 import { compact } from './compact.ts';
 import { completions } from './completions.ts';
 import { counter } from './counter.ts';
@@ -18,15 +18,10 @@ import { status } from './status.ts';
 import { txn } from './txn.ts';
 import { watch } from './watch.ts';
 
-export interface CommandSection {
-  readonly heading: string;
-  readonly commands: readonly (AnyCommand | CommandGroup)[];
-}
-
 export const COMMANDS: readonly CommandSection[] = [
   { heading: 'Nodes:', commands: [local, start] },
   { heading: 'Data:', commands: [put, get, del, ls, watch, txn, compact] },
   { heading: 'Coordination:', commands: [lock, sem, elect, barrier, counter, lease] },
   { heading: 'Cluster:', commands: [status] },
-  { heading: 'Shell:', commands: [completions] },
+  { heading: 'Shell:', commands: [completions(() => COMMANDS)] },
 ];

@@ -1,6 +1,5 @@
 /** Scripts by which shells complete the command line, made from the declarations: what a command has, they know. */
-import type { AnyCommand, CommandGroup } from './command.ts';
-import type { CommandSection } from './commands.ts';
+import type { AnyCommand, CommandGroup, CommandSection } from './command.ts';
 import type { Option } from './options.ts';
 
 type Takes = 'nothing' | 'text' | 'file' | readonly string[];

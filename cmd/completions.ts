@@ -1,5 +1,5 @@
 /** `kvorum completions SHELL` */
-import type { CommandDeclaration } from './command.ts';
+import type { CommandDeclaration, CommandSection } from './command.ts';
 import { EXIT, UsageError } from './exit.ts';
 import type { Options } from './options.ts';
 import { write } from './output.ts';
@@ -8,7 +8,8 @@ const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
 const OPTIONS = {} satisfies Options;
 
-export const completions: CommandDeclaration<typeof OPTIONS> = {
+/** `sections`: asked for when it runs, because this command is itself in one of them. */
+export const completions = (sections: () => readonly CommandSection[]): CommandDeclaration<typeof OPTIONS> => ({
   name: 'completions',
   summary: 'print what makes a shell complete commands and options',
   description: 'Print a script for bash, zsh or fish that completes commands, options and what they take.',
@@ -20,12 +21,10 @@ export const completions: CommandDeclaration<typeof OPTIONS> = {
     ['kvorum completions fish > ~/.config/fish/completions/kvorum.fish', ''],
   ],
   run: async ({ args: [shell] }) => {
-    // Loaded when it runs: this command is itself one of those.
-    const { COMMANDS } = await import('./commands.ts');
     const { completionScript } = await import('./completion-scripts.ts');
     const known = SHELLS.find((each) => each === shell);
     if (known === undefined) throw new UsageError(`SHELL: "${shell}" is not one of ${SHELLS.join(', ')}`);
-    await write(completionScript(known, COMMANDS));
+    await write(completionScript(known, sections()));
     return EXIT.ok;
   },
-};
+});
