@@ -14,6 +14,7 @@ import { Packr } from 'msgpackr';
 import { KvorumError, invariant } from '../errors.ts';
 import { COMMAND_KINDS, decodeOperation, encodeOperation, operationType } from './operations.ts';
 import { Fields } from './fields.ts';
+import type { GroupId } from '../raft/types.ts';
 import type { Command, Once } from './types.ts';
 
 export { COMMAND_KINDS } from './operations.ts';
@@ -52,6 +53,32 @@ function encodeOnce(once: Once, body: unknown[]): unknown[] {
   const packed: Uint8Array = packr.pack(body);
   if ('key' in once) return [KEY_MARK + once.key, 0, packed, 0];
   return [once.session, once.sequence, packed, once.lowestUnanswered];
+}
+
+/**
+ * Like `encodeCommand`, of what a caller gave: throws ERR_INVALID_ARGUMENT for what is not of its type, which would be found out only when every
+ * replica has to apply it. (Half a microsecond, next to one and a half for the encoding.)
+ */
+export function encodeProposal(command: Command): Uint8Array {
+  const bytes = encodeCommand(command);
+  const fault = faultOfCommand(bytes, command.group);
+  if (fault !== null) throw fault;
+  return bytes;
+}
+
+/** Why these bytes must never enter the log of a group, as ERR_INVALID_ARGUMENT; null when they may. */
+export function faultOfCommand(bytes: Uint8Array, group: GroupId): KvorumError | null {
+  try {
+    const command = decodeCommand(bytes);
+    if (command.group === group) return null;
+    return new KvorumError(
+      'ERR_INVALID_ARGUMENT',
+      `a command of group ${command.group} was proposed to group ${group}`,
+    );
+  } catch (error) {
+    if (!KvorumError.is(error)) throw error;
+    return new KvorumError('ERR_INVALID_ARGUMENT', error.message, { cause: error });
+  }
 }
 
 /** Writes the leader's clock (milliseconds since the epoch) into an encoded command. */

@@ -2,7 +2,7 @@
 import { KvorumError, type ErrorCode } from '../errors.ts';
 import { bytesToKey, prefixEnd, textToKey } from '../kv/keys.ts';
 import type { ByteKey, KeyRange } from '../kv/types.ts';
-import { COMMAND_KINDS, encodeCommand } from '../machine/command.ts';
+import { COMMAND_KINDS, encodeProposal } from '../machine/command.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { CommandResult, Once, Operation } from '../machine/types.ts';
 import type { Environment } from './env.ts';
@@ -155,19 +155,20 @@ export class Calls {
         reject(needsLevel(operation.type, featureLevel, this.machine.featureLevel));
         return;
       }
+      const data = encodeProposal({
+        version: 1,
+        group: this.#replica.group,
+        time: 0,
+        principal: null,
+        authRevision: 0,
+        once,
+        operation,
+      });
       // The command goes on without its caller: it may be in the log already.
       const onAbort = signal === undefined ? null : () => reject(signal.reason as Error);
       if (onAbort !== null) signal?.addEventListener('abort', onAbort, { once: true });
       this.#replica.propose({
-        data: encodeCommand({
-          version: 1,
-          group: this.#replica.group,
-          time: 0,
-          principal: null,
-          authRevision: 0,
-          once,
-          operation,
-        }),
+        data,
         deadline: this.env.now() + timeoutMs,
         done: (error, result) => {
           if (onAbort !== null) signal?.removeEventListener('abort', onAbort);

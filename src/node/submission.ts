@@ -3,7 +3,7 @@
  * of nodes that believe this one leads.
  */
 import { KvorumError } from '../errors.ts';
-import { decodeCommand, stampTime } from '../machine/command.ts';
+import { faultOfCommand, stampTime } from '../machine/command.ts';
 import type { GroupId, NodeId, RaftCore, SoftState } from '../raft/types.ts';
 import type { Channel } from '../transport/types.ts';
 import type { Environment } from './env.ts';
@@ -140,7 +140,8 @@ export class Submission {
     };
     const deadline = env.now() + Math.min(frame.timeoutMs, MAX_FORWARD_WAIT_MS);
     commands.forEach((data, position) => {
-      const refused = leads ? checkCommand(data) : null;
+      // What cannot be applied must never enter the log: it would stop every replica.
+      const refused = leads ? faultOfCommand(data, this.#options.group) : null;
       if (!leads || refused !== null) return answer(position, { error: refused, result: null, retry: !leads });
       proposals.add({ data, deadline, done: (error, result) => answer(position, { error, result, retry: false }) });
     });
@@ -153,16 +154,5 @@ export class Submission {
       this.#pausedForwardTo = { leader: from, until: env.now() + FORWARD_PAUSE_MS };
     }
     proposals.answered(from, frame.request, frame.first, frame.answers);
-  }
-}
-
-/** What cannot be applied must never enter the log: it would stop every replica. */
-function checkCommand(data: Uint8Array): KvorumError | null {
-  try {
-    decodeCommand(data);
-    return null;
-  } catch (error) {
-    if (!KvorumError.is(error)) throw error;
-    return new KvorumError('ERR_INVALID_ARGUMENT', error.message, { cause: error });
   }
 }

@@ -1,7 +1,14 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { KvorumError } from '../../src/errors.ts';
-import { COMMAND_KINDS, decodeCommand, encodeCommand, stampTime } from '../../src/machine/command.ts';
+import {
+  COMMAND_KINDS,
+  decodeCommand,
+  encodeCommand,
+  encodeProposal,
+  faultOfCommand,
+  stampTime,
+} from '../../src/machine/command.ts';
 import type { Command, Operation } from '../../src/machine/types.ts';
 import { bytes } from '../kv/memory-view.ts';
 import { anyOperation } from './arbitraries.ts';
@@ -12,7 +19,7 @@ function commandOf(operation: Operation, time = 0): Command {
   return { ...head, operation };
 }
 
-const put: Operation = {
+const put: Operation & { type: 'put' } = {
   type: 'put',
   key: 'k\xff',
   value: bytes('v'),
@@ -201,5 +208,34 @@ describe('the command envelope', () => {
         expect.objectContaining({ code: 'ERR_INVARIANT' }),
       );
     }
+  });
+
+  it('refuses to propose what could not be applied', () => {
+    expect(plain(encodeProposal(commandOf(put)))).toEqual(plain(encodeCommand(commandOf(put))));
+    const wrong = [
+      { prev: 'yes' },
+      { prev: 1 },
+      { contentType: 5 },
+      { contentType: undefined },
+      { lease: 7 },
+      { value: 'text' },
+      { condition: { type: 'modRevision', revision: 1.5 } },
+      { condition: { type: 'modRevision', revision: -1 } },
+      { condition: { type: 'of another kind' } },
+      { condition: 'absent' },
+    ] as unknown as Partial<Operation & { type: 'put' }>[];
+    for (const more of wrong) {
+      const command = commandOf({ ...put, ...more });
+      for (const once of [null, { key: 'k' }]) {
+        expect(() => encodeProposal({ ...command, once }), JSON.stringify(more)).toThrow(
+          expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT', outcome: 'none' }),
+        );
+      }
+    }
+    const data = encodeCommand(commandOf(put));
+    expect(faultOfCommand(data, 0)).toBeNull();
+    expect(faultOfCommand(data, 1)).toMatchObject({ code: 'ERR_INVALID_ARGUMENT', outcome: 'none' });
+    data[1] = 99;
+    expect(faultOfCommand(data, 0)).toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
   });
 });
