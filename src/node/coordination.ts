@@ -5,9 +5,9 @@
  */
 import type { ByteKey, CompareOperator, KeyEntry, KvEntry } from '../kv/types.ts';
 import type { LockKind, LockMode } from '../lock/types.ts';
-import type { CallOptions, Key, MutationOptions, Value, Written } from './types.ts';
+import type { CallOptions, Key, MutationOptions, Value, Written } from './call-types.ts';
 
-export type { MutationOptions, Written } from './types.ts';
+export type { MutationOptions, Written } from './call-types.ts';
 
 // Transactions.
 

@@ -3,10 +3,11 @@
  */
 import type { StoreSettings } from '../kv/settings.ts';
 import type { Condition, KeyEntry, KvEntry } from '../kv/types.ts';
-import type { Once } from '../machine/types.ts';
+import type { CallOptions, Key, MutationOptions, Value, Written } from './call-types.ts';
 import type { Coordination } from './coordination.ts';
 
 export type { StoreSettings } from '../kv/settings.ts';
+export type { CallOptions, Key, MutationOptions, Value, Written } from './call-types.ts';
 
 /** The subset of pino's interface that Kvorum uses. */
 export interface Logger {
@@ -80,31 +81,6 @@ export interface Timing {
   readonly electionTimeoutMs: number;
   /** Bound of the random wait before a pre-vote when the leader's process is known to be gone. Default 50. */
   readonly crashHintMs: number;
-}
-
-/** A key: text (UTF-8) or bytes. */
-export type Key = string | Uint8Array;
-/** A value: text (UTF-8) or bytes. */
-export type Value = string | Uint8Array;
-
-export interface CallOptions {
-  /** Milliseconds until ERR_NO_LEADER or ERR_TIMEOUT. Default 4000, at most 60000. */
-  readonly timeoutMs?: number;
-  readonly signal?: AbortSignal;
-}
-
-/** Of everything that may change the state. */
-export interface MutationOptions extends CallOptions {
-  /** Done once, however often it is sent. Rejects ERR_IDEMPOTENCY_MISMATCH, ERR_SESSION_EXPIRED (outcome unknown), ERR_OVERLOADED. */
-  readonly once?: Once;
-}
-
-/** Of every answer to something that may change the state. */
-export interface Written {
-  /** Of the store after it. */
-  readonly revision: number;
-  /** Present: this had been done before, under the same key or sequence, and this is the answer of then. */
-  readonly replayed?: true;
 }
 
 export interface WriteOptions extends MutationOptions {
