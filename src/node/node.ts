@@ -98,7 +98,7 @@ export class Node implements KvorumNode {
   readonly #process: string;
   /**
    * By member: the process that was admitted last. What it says of its disk may be older than what it has acknowledged since, when its hello lay unread while another
-   * link was up; but its disk was looked at, and a process does not exchange that.
+   * link was up: then it is to say it again.
    */
   readonly #admitted = new Map<string, string>();
   /** What peers said of themselves when they were last here. */
@@ -142,7 +142,7 @@ export class Node implements KvorumNode {
     this.#options = options;
     this.#platform = platform;
     this.#env = platform.env;
-    this.#process = Math.floor(platform.env.random() * 2 ** 52).toString(36);
+    this.#process = `${platform.pid} ${platform.env.wallTime()} ${platform.env.now()}`;
     this.#store = store;
     this.#identity = identity;
     this.registry = options.registry instanceof Registry ? options.registry : new Registry();
@@ -456,11 +456,16 @@ export class Node implements KvorumNode {
       {
         clusterId: map.clusterId,
         members: members.length > 0 ? members : map.members,
-        remembered: (id) => (this.#admitted.get(id) === process ? undefined : this.#memory.get(id)),
+        remembered: (id) => this.#memory.get(id),
       },
       hello,
     );
-    if (!verdict.ok) return verdict;
+    if (!verdict.ok) {
+      const same = typeof process === 'string' && this.#admitted.get(hello.id) === process;
+      if (verdict.code !== 'ERR_MEMBER_REPLACED' || !same) return verdict;
+      const message = `what ${hello.name} says of its disk is older than what it has acknowledged since: dial again`;
+      return { ok: false, code: 'ERR_UNAVAILABLE', message };
+    }
     this.#memory.noteEpoch(hello.id, hello.bootEpoch);
     if (typeof process === 'string') this.#admitted.set(hello.id, process);
     return verdict;
