@@ -12,9 +12,13 @@ export interface EmbeddedNode extends NodeCalls {
 export class EmbeddedTransport extends NodeTransport<EmbeddedNode> {
   protected readonly node: EmbeddedNode;
 
-  constructor(node: EmbeddedNode) {
+  readonly #closed: () => void;
+
+  /** `closed` is called when the client is. */
+  constructor(node: EmbeddedNode, closed: () => void = () => undefined) {
     super();
     this.node = node;
+    this.#closed = closed;
   }
 
   get endpoint(): string {
@@ -39,5 +43,7 @@ export class EmbeddedTransport extends NodeTransport<EmbeddedNode> {
   }
 
   /** The node is its owner's. */
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.#closed();
+  }
 }

@@ -28,6 +28,7 @@ export const ROOMS: readonly Room[] = [
   { path: 'src/client/', floor: 3 },
   { path: 'src/http/', floor: 4 },
   { path: 'src/kit/', floor: 4 },
+  { path: 'src/isolate/', floor: 4 },
   { path: 'src/testing/', floor: 4 },
   { path: 'src/index.ts', floor: 4 },
   { path: 'cmd/', floor: 5 },
@@ -39,8 +40,8 @@ export const ROOMS: readonly Room[] = [
 export const SIDEWAYS: readonly { readonly from: string; readonly to: string; readonly reason: string }[] = [
   {
     from: 'src/lock/',
-    to: 'src/kv/sessions.ts',
-    reason: 'a lock is held by a session, and there is one table of sessions',
+    to: 'src/kv/types.ts',
+    reason: 'locks hang on the leases of kv/, and the records of both are of one make: the vocabulary, nothing that runs',
   },
   {
     from: 'src/client/',
@@ -61,6 +62,16 @@ export const SIDEWAYS: readonly { readonly from: string; readonly to: string; re
     from: 'src/index.ts',
     to: 'src/http/',
     reason: 'the front door: startNode() joins a node to its HTTP API, and nothing on the floor imports it',
+  },
+  {
+    from: 'src/index.ts',
+    to: 'src/isolate/isolated-node.ts',
+    reason: 'the front door, for a node in a thread of its own',
+  },
+  {
+    from: 'src/isolate/',
+    to: 'src/index.ts',
+    reason: 'in that thread it is the same front door; nobody imports the file that the thread begins with',
   },
 ];
 

@@ -54,6 +54,7 @@ export class Requester {
   #outBytes = 0;
   #scheduled = false;
   #closed: KvorumError | null = null;
+  maxInflight = MAX_INFLIGHT;
   /** Of the node, as of the last frame. */
   revision = 0;
   term = 0;
@@ -146,7 +147,7 @@ export class Requester {
   /** Gives the request its id, or why it cannot have one. */
   #enter(request: unknown[]): number | KvorumError {
     if (this.#closed !== null) return this.#closed;
-    if (this.#calls.size >= MAX_INFLIGHT || this.#streams.size >= MAX_STREAMS) {
+    if (this.#calls.size >= this.maxInflight || this.#streams.size >= MAX_STREAMS) {
       return new KvorumError('ERR_OVERLOADED', 'too many calls or streams of this connection are open');
     }
     do {

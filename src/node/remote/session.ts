@@ -26,6 +26,8 @@ import { ObservationStream, WatchStream, type Outlet, type ServedStream } from '
 
 export interface SessionOptions {
   readonly node: RemoteTarget;
+  /** Calls without an answer. Default 4,096. */
+  readonly maxInflight?: number;
   /** False: what waits to be sent is over its limit, and this was dropped. */
   send(parts: readonly Uint8Array[]): boolean;
   /** There is room for what can wait: streams. */
@@ -104,8 +106,9 @@ export class Session implements Outlet {
     if (method === METHOD.cancel) return this.#cancel(id);
     if (method === METHOD.credit) return this.#credit(id, request);
     if (this.#calls.has(id) || this.#streams.has(id)) throw malformed('an id that is in use');
-    if (this.#calls.size >= MAX_INFLIGHT) {
-      return this.#fail(id, new KvorumError('ERR_OVERLOADED', `${MAX_INFLIGHT} calls of this connection are open`));
+    const { maxInflight = MAX_INFLIGHT } = this.#options;
+    if (this.#calls.size >= maxInflight) {
+      return this.#fail(id, new KvorumError('ERR_OVERLOADED', `${maxInflight} calls of this connection are open`));
     }
     try {
       this.#call(id, method, request);
