@@ -5,10 +5,14 @@ import path from 'node:path';
 
 import { startLab } from '../lab.ts';
 import type { NetworkChoice } from '../networks/choose.ts';
+import { clockJumpLeases } from './clock-jump-leases.ts';
+import { exactlyOnce } from './exactly-once.ts';
+import { fencedHolder } from './fenced-holder.ts';
 import { figure8 } from './figure-8.ts';
 import { flippedByte } from './flipped-byte.ts';
 import { isolatedLeader } from './isolated-leader.ts';
 import { killLoop } from './kill-loop.ts';
+import { leaseLeaderChange } from './lease-leader-change.ts';
 import { oneWay } from './one-way.ts';
 import { pausedLeader } from './paused-leader.ts';
 import { poisonedLeader } from './poisoned-leader.ts';
@@ -17,6 +21,8 @@ import type { Scenario } from './scenario.ts';
 import { slowDisk } from './slow-disk.ts';
 import { snapshotKilled } from './snapshot-killed.ts';
 import { Stage } from './stage.ts';
+import { thousandWatchers } from './thousand-watchers.ts';
+import { watchResumed } from './watch-resumed.ts';
 import { wipedMember } from './wiped-member.ts';
 
 export type { Scenario } from './scenario.ts';
@@ -31,8 +37,14 @@ export const scenarios: readonly Scenario[] = [
   tornTail,
   flippedByte,
   figure8,
+  exactlyOnce,
   snapshotKilled,
   wipedMember,
+  fencedHolder,
+  clockJumpLeases,
+  leaseLeaderChange,
+  watchResumed,
+  thousandWatchers,
   poisonedLeader,
   slowDisk,
 ];

@@ -15,7 +15,7 @@ const KILLS = 6;
 const LIST_PAGE = 500;
 const READ_DEADLINE_MS = 5000;
 
-/** What of replicated state there is so far: keys and values. Sessions, leases and locks will be compared here too. */
+/** Keys and values, by what the node shows in between. What else a snapshot brings is asked for in `exactly-once`. */
 export const snapshotKilled: Scenario = {
   number: 10,
   name: 'snapshot-killed',

@@ -11,6 +11,7 @@ import { outOf } from '../faults/equipment.ts';
 import { metricOf } from '../faults/metric.ts';
 import { WrongUnderFault } from '../faults/starting.ts';
 import { compareReplicas, findInLogs, waitUntilWhole } from '../final-checks.ts';
+import { callNode } from '../http-client.ts';
 import { KvClient } from '../kv-client.ts';
 import type { RealNode } from '../lab-node.ts';
 import type { RunningLab } from '../lab.ts';
@@ -23,6 +24,7 @@ import { Recorder } from './recorder.ts';
 
 const READ_TIMEOUT_MS = 60_000;
 const CHECK_TIMEOUT_MS = 120_000;
+const TRANSFER_DEADLINE_MS = 5000;
 /** Keys of the load and of the stories that somebody deletes, or that go with a lease. */
 const FLEETING = ['delete/', 'leases/', 'watch/', 'fleeting/'];
 
@@ -125,6 +127,22 @@ export class Stage {
       return leader === null || leader.name === node.name ? null : leader;
     };
     return await this.until(found, `another leader than ${node.name}`, timeoutMs);
+  }
+
+  /** Leadership is handed over until this node leads. */
+  async transferTo(node: LabNode, timeoutMs = 30_000): Promise<void> {
+    const body = JSON.stringify({ to: node.name });
+    const path = '/v1/cluster/transfer-leadership?timeout=3s';
+    const headers = { 'content-type': 'application/json' };
+    await this.until(
+      async () => {
+        if ((await this.lab.leader())?.name === node.name) return true;
+        await callNode(node.url, { method: 'POST', path, body, headers, deadlineMs: TRANSFER_DEADLINE_MS });
+        return (await this.lab.leader())?.name === node.name;
+      },
+      `${node.name} leads`,
+      timeoutMs,
+    );
   }
 
   followers(leader: LabNode): RealNode[] {
