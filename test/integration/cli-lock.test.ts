@@ -1,9 +1,9 @@
 /** `kvorum lock`, `sem` and `elect` as processes against a real cluster: who holds runs, who lost is stopped. */
 import { expect, test } from 'vitest';
 
-import { kvorum, type Finished } from '../cmd/cli.ts';
-import { Notes, Running } from './cli-process.ts';
-import { Cluster } from './cluster.ts';
+import { kvorum } from '../cmd/cli.ts';
+import { Notes, type Running } from './cli-process.ts';
+import { Shell } from './cli-shell.ts';
 import { until } from './until.ts';
 
 /** Says `start` and `stopped` in the notes, and goes on until it gets SIGTERM. */
@@ -11,42 +11,6 @@ function patient(notes: Notes, name = 'it'): string[] {
   const script = `trap 'echo "${name} stopped" >> ${notes.file}; exit 0' TERM; echo "${name} started" >> ${notes.file}
     while :; do sleep 0.05; done`;
   return ['sh', '-c', script];
-}
-
-class Shell {
-  readonly cluster: Cluster;
-  readonly endpoints: string;
-
-  constructor(cluster: Cluster) {
-    this.cluster = cluster;
-    this.endpoints = cluster.nodes.map(({ url }) => url).join(',');
-  }
-
-  static async start(): Promise<Shell> {
-    return new Shell(await Cluster.start());
-  }
-
-  run(...args: string[]): Promise<Finished> {
-    return kvorum(args, { env: { KVORUM_ENDPOINTS: this.endpoints } });
-  }
-
-  begin(...args: string[]): Running {
-    return new Running(args, this.endpoints);
-  }
-
-  async inspect(
-    name: string,
-  ): Promise<{ holders: { token: number; lease: string; owner: unknown }[]; queue: unknown[] }> {
-    const { stdout } = await this.run('lock', '--inspect', name, '-o', 'json');
-    return JSON.parse(stdout) as { holders: { token: number; lease: string; owner: unknown }[]; queue: unknown[] };
-  }
-
-  async isFree(name: string): Promise<void> {
-    await until(async () => (await this.run('lock', '--inspect', name)).code === 3, {
-      timeoutMs: 30_000,
-      what: `nobody uses ${name}`,
-    });
-  }
 }
 
 /** `in T`, `out T`, `in U`, `out U`: never two at once, and tokens that grow. Gives the tokens. */
