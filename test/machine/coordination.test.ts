@@ -1,9 +1,12 @@
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { KEEP_KEYS_MS } from '../../src/kv/once.ts';
 import type { Once, Operation } from '../../src/machine/types.ts';
 import { StateDigest } from '../../src/machine/digest.ts';
+import { MAX_COUNTERS, MAX_QUEUE } from '../../src/machine/limits.ts';
 import { encodeMeta, decodeMeta, metaKey } from '../../src/machine/meta.ts';
 import { bytes, MemoryView, text } from '../kv/memory-view.ts';
+import { anyOperation } from './arbitraries.ts';
 import { ACQUIRE, Driver, command, entry, put, start } from './harness.ts';
 
 const refused = (code: string) => expect.objectContaining({ ok: false, code });
@@ -496,12 +499,67 @@ describe('what nobody should ask for', () => {
     expect(d.machine.revision).toBe(0);
   });
 
+  it('whatever can be proposed is answered, and the state can be read again', () => {
+    const once = fc.constantFrom<Once | null>(
+      null,
+      null,
+      { key: '' },
+      { key: '\ufeff:' },
+      { key: 'x'.repeat(10_000) },
+      { session: '1', sequence: Number.MAX_SAFE_INTEGER, lowestUnanswered: Number.MAX_SAFE_INTEGER },
+      { session: '1', sequence: 1, lowestUnanswered: 0 },
+      { session: '', sequence: 7, lowestUnanswered: 7 },
+    );
+    const time = fc.constantFrom(0, 1, 1e15, 8.64e15, Number.MAX_VALUE, -Number.MAX_VALUE);
+    const steps = fc.array(fc.record({ operation: anyOperation, once, time, restart: fc.nat(9) }), {
+      maxLength: 60,
+      size: 'max',
+    });
+    fc.assert(
+      fc.property(steps, (steps) => {
+        const d = new Driver();
+        // So that lease 1 is there, for most of what is asked for with it.
+        d.grant(2 ** 31 - 1);
+        for (const { operation, once, time, restart } of steps) {
+          d.time = time;
+          expect(d.do(operation, once).ok).toBeTypeOf('boolean');
+          if (restart > 0) continue;
+          const digest = d.machine.digest();
+          d.restart();
+          expect(d.machine.digest()).toBe(digest);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
   it('an empty key is a key like any other', () => {
     const d = new Driver();
     d.do(put('', 'v'));
     d.restart();
     expect(text(d.machine.kv.get('')?.value)).toBe('v');
     expect(d.do({ type: 'delete', key: '', prev: false, condition: null })).toMatchObject({ deleted: 1 });
+  });
+
+  it('there is an end to waiters and to counters, but not for those who are there', () => {
+    const d = new Driver();
+    const { coordinator } = d.machine;
+    d.hold('l');
+    const lease = d.grant();
+    const { ticket } = d.wait('l', { lease });
+    for (let i = 1; i < MAX_QUEUE; i++) coordinator.acquire(ACQUIRE, { index: 100_000 + i, time: d.time });
+    const leases = coordinator.leaseCount;
+    expect(d.acquire('l')).toEqual(refused('ERR_OVERLOADED'));
+    expect(d.acquire('l', { wait: false })).toEqual(refused('ERR_LOCK_HELD'));
+    expect(d.acquire('l', { lease })).toMatchObject({ ok: true, token: null, ticket });
+    expect(coordinator.leaseCount).toBe(leases);
+
+    const add = (name: string) => coordinator.add({ type: 'counterAdd', name, delta: 1 });
+    for (let i = 0; i < MAX_COUNTERS; i++) add(String(i));
+    expect(add('new')).toEqual(refused('ERR_OVERLOADED'));
+    expect(add('7')).toMatchObject({ value: 2 });
+    coordinator.deleteCounter({ type: 'counterDelete', name: '7' });
+    expect(add('new')).toMatchObject({ value: 1 });
   });
 
   it('a counter stays within the safe integers', () => {
