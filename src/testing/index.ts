@@ -13,6 +13,6 @@
 export { drawHistory } from '../checker/draw.ts';
 export * from '../checker/index.ts';
 export { Random } from './random.ts';
-export { SimCluster, simCluster, type SimClusterOptions } from './sim-cluster.ts';
+export { SimCluster, simCluster, type SimClientOptions, type SimClusterOptions } from './sim-cluster.ts';
 export type { SimNode, SimNodeState } from './sim-node.ts';
 export { VirtualTime } from './virtual-time.ts';

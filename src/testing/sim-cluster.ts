@@ -2,11 +2,15 @@
  * A whole cluster in one process, without a clock, a socket or a file: the nodes that ship, on virtual time, disk and network. One seed
  * decides everything, so that what happened once happens again.
  */
+import { clientOver, type Client } from '../client/client.ts';
+import { text } from '../client/codec.ts';
+import type { ConnectOptions } from '../client/options.ts';
 import type { Platform } from '../node/platform.ts';
 import type { Limits, StoreSettings, Timing } from '../node/types.ts';
 import { MemoryNetwork, type MemoryNetworkOptions } from '../transport/memory-transport.ts';
 import { Random } from './random.ts';
 import { SimNode } from './sim-node.ts';
+import { SimTransport } from './sim-transport.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 export interface SimClusterOptions {
@@ -29,6 +33,9 @@ export interface SimClusterOptions {
   /** The process of a node has ended, however it did. */
   readonly ended?: (node: SimNode) => void;
 }
+
+/** Of `client()`. */
+export type SimClientOptions = Omit<ConnectOptions, 'token' | 'fetch' | 'secret' | 'name' | 'environment'>;
 
 /** Virtual milliseconds within which a cluster must come up, and a promise given to `run` must settle. */
 const LIMIT_MS = 60_000;
@@ -114,6 +121,25 @@ export class SimCluster {
         }),
       'all nodes are ready',
     );
+  }
+
+  /**
+   * A client of the cluster, as services have it (`kvorum/client`), on virtual time: fails over between the nodes, repeats what is safe, keeps its leases and fences its locks. Give what
+   * it promises to `run`, and its `close()` too.
+   *
+   * @example
+   * const client = cluster.client();
+   * const lock = await cluster.run(client.lock('orders/42', { wait: '5s' }));
+   */
+  client(options: SimClientOptions = {}): Client {
+    const dice = this.random.fork();
+    const environment = {
+      now: () => this.time.now,
+      random: () => dice.float(),
+      after: (delayMs: number, task: () => void) => this.time.schedule(delayMs, task),
+    };
+    const transports = this.nodes.map((node) => new SimTransport(node));
+    return clientOver(transports, text, { ...options, environment });
   }
 
   /** Moves time on. */

@@ -115,7 +115,6 @@ export class Churn {
     const began = performance.now();
     const cluster = this.#cluster;
     await cluster.start();
-    const end = cluster.now + hours * HOUR_MS;
     this.#every(
       () => this.#exponential(EVERY_MS),
       () => this.#begin(),
@@ -133,8 +132,8 @@ export class Churn {
       () => SAMPLE_EVERY_MS,
       () => this.#sample(),
     );
-    for (let hour = 1; cluster.now < end; hour++) {
-      await this.#advance(Math.min(HOUR_MS, end - cluster.now));
+    for (let hour = 1; hour <= hours; hour++) {
+      await this.#advance(HOUR_MS);
       this.#heaps.push(heapBytes());
       progress(`hour ${hour}: ${this.#line()}`);
     }

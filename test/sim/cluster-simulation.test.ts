@@ -31,6 +31,15 @@ const REACHED = [
   'ok across two elections',
   'a write without an answer took effect',
   'a write without an answer was lost',
+  'an expiry is overtaken by a renewal',
+  'an expiry of an older term is refused',
+  'a result is replayed',
+  'a session is expired',
+  'a waiter on another node than the leader is let in',
+  'a stale holder is fenced out',
+  'a watch is told of compaction',
+  'a watch goes on at another node',
+  'a snapshot with locks is installed',
 ];
 
 async function runAll(seeds: readonly number[]): Promise<ReturnType<typeof noTotals>> {

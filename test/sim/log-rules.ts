@@ -323,6 +323,12 @@ export class LogRules {
     if (own) this.#grantLease(lease, (operation.lease as { ttlMs: number }).ttlMs, true, index);
     const { token } = result;
     if (token === null) return this.#sightings.saw(`somebody waits for a ${kind}`);
+    // It stood in the queue of a lock whose rest this ended: it is let in as all who waited are.
+    const waited = step.effects.some(
+      (one) =>
+        one.type === 'lock' && one.effect.type === 'granted' && one.effect.name === name && one.effect.lease === lease,
+    );
+    if (waited) return;
     const held = this.#holding(name, lease);
     if (held === undefined) this.#granted({ name, lease, token, index, endedAt: null, waited: false, kind }, step);
     else this.#demand(held.token === token, step, `it holds token ${held.token}`);

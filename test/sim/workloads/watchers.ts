@@ -163,7 +163,7 @@ export class Watchers implements Workload {
       watcher.pieces.push({ from: watch.position, upTo: watch.position - 1, batches: [] });
     }
     const piece = watcher.piece as Piece;
-    const slow = dice.chance(0.3) ? dice.pick([50, 500, 3000]) : 0;
+    const slow = dice.chance(0.3) && !this.#stage.stopped ? dice.pick([50, 500, 3000]) : 0;
     const taken = async ({ revision, events }: WatchBatch): Promise<void> => {
       if (revision <= piece.upTo) contradict({ revision }, `${watcher.name} has everything up to ${piece.upTo}`);
       if (events.length > 0) piece.batches.push({ revision, events: events.map(eventOf) });
