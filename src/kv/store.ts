@@ -68,7 +68,7 @@ const HIGH_WATER = 0.9;
 
 /** An answer must fit a frame between nodes, and be kept for a repetition. */
 const MAX_TXN_ANSWER_BYTES = 8 * 1024 * 1024;
-/** A range in a transaction ends when its keys and values have this many bytes, though its limit may allow more: `count` tells. One entry is always given. */
+/** A range in a transaction ends when its keys and values have this many bytes, though its limit may allow more: `count` tells. */
 const MAX_TXN_RANGE_BYTES = 256 * 1024;
 /** What a step takes in an answer, beside the value that it gives. */
 const STEP_BYTES = 64;
@@ -411,6 +411,7 @@ export class KvStore {
           after: null,
           countOnly: false,
           maxBytes: MAX_TXN_RANGE_BYTES,
+          strict: true,
         });
         return { type: 'range', entries, count };
       }

@@ -72,6 +72,8 @@ export interface RangeQuery extends KeyRange {
   readonly countOnly: boolean;
   /** Stop before keys and values given exceed this many bytes (one entry is always given). Default: no such limit. */
   readonly maxBytes?: number;
+  /** Not even one entry beyond `maxBytes`. Default false. */
+  readonly strict?: boolean;
   /** `count` of an earlier page of the same range at the same revision (a cursor can carry it): given back instead of being counted again. */
   readonly knownCount?: number | null;
 }

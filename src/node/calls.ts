@@ -80,8 +80,14 @@ export function encodeOwner(owner: unknown): string | null {
   return checkText('owner', text);
 }
 
+/** What `encodeOwner` made a text of; a text that is no JSON (a member of another make has proposed it) as it is. */
 export function decodeOwner(owner: unknown): unknown {
-  return typeof owner === 'string' ? (JSON.parse(owner) as unknown) : null;
+  if (typeof owner !== 'string') return null;
+  try {
+    return JSON.parse(owner) as unknown;
+  } catch {
+    return owner;
+  }
 }
 
 export function checkText(name: string, text: string): string {

@@ -121,8 +121,8 @@ export const replica = inRoom('replica', [
     name: 'malformed-command-enters-the-log',
     file: SUBMISSION,
     about: 'What cannot be applied never enters the log: it would stop every replica.',
-    find: 'const refused = leads ? checkCommand(data) : null;',
-    replace: 'const refused = leads && data.length === 0 ? checkCommand(data) : null;',
+    find: 'const refused = leads ? faultOfCommand(data, this.#options.group) : null;',
+    replace: 'const refused = leads && data.length === 0 ? faultOfCommand(data, this.#options.group) : null;',
   },
   {
     name: 'read-before-its-index-is-applied',

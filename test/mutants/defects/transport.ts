@@ -11,8 +11,10 @@ export const transport = inRoom('transport', [
     name: 'wrong-cluster-admitted',
     file: MEMBERS,
     about: 'A node of another cluster is sent away with a word that says so.',
-    find: 'if (hello.clusterId !== null && hello.clusterId !== clusterId) {',
-    replace: 'if (hello.clusterId === clusterId && hello.clusterId === null) {',
+    find: `whose it says that it is comes first.
+  if (hello.clusterId !== null && hello.clusterId !== clusterId) {`,
+    replace: `whose it says that it is comes first.
+  if (hello.clusterId === clusterId && hello.clusterId === null) {`,
   },
   {
     name: 'wiped-member-admitted',
