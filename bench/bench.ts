@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { CASES, type CaseName, type CaseOptions, type Round } from './cases.ts';
 import { whyNoEtcd } from './etcd-cluster.ts';
+import type { Via } from './cluster.ts';
 import { isMemoryFileSystem, machineInfo } from './machine.ts';
 import { medians, ratios, ratioTable, table } from './report.ts';
 import { Workshop } from './workshop.ts';
@@ -40,6 +41,7 @@ interface Flags {
   readonly keys?: number;
   readonly rate?: number;
   readonly stale: boolean;
+  readonly via: Via;
   readonly vs?: 'etcd';
   readonly loadProgram?: string;
   readonly dir: string;
@@ -71,6 +73,7 @@ Cases:
 
 Examples:
   npm run bench -- put --clients 64 --vs etcd --load-program DIR
+  npm run bench -- put --clients 64 --via stream       our client over kvorum://
   npm run bench -- put --clients 64 --rate 2000        open loop: latency from the intended start
   npm run bench -- failover --rounds 5 -o json`,
   )
@@ -92,6 +95,11 @@ Examples:
     'put and get: so many requests a second at fixed times, instead of a closed loop',
     number(1, 1e6, false),
   )
+  .addOption(
+    new Option('--via <way>', 'put, get and lock: how ours is reached (embedded: put and get)')
+      .choices(['http', 'stream', 'embedded'])
+      .default('http'),
+  )
   .option('--stale', 'get: reads that skip the round of heartbeats (etcd: serializable)', false)
   .addOption(new Option('--vs <system>', 'measure it beside ours, pair by pair').choices(['etcd']))
   .addOption(new Option('--load-program <dir>', "folder of etcd's load programs").env('KVORUM_ETCD_LOAD'))
@@ -108,6 +116,7 @@ async function main(name: CaseName, flags: Flags): Promise<void> {
   if (isMemoryFileSystem(flags.dir)) say(`warning: ${flags.dir} is in memory, where a sync costs nothing; see --dir`);
 
   const options: CaseOptions = {
+    via: flags.via,
     clients: flags.clients,
     workers: flags.workers,
     same: flags.same,
@@ -120,6 +129,13 @@ async function main(name: CaseName, flags: Flags): Promise<void> {
     stale: flags.stale,
     rate: flags.rate ?? null,
   };
+  const ways: Readonly<Partial<Record<CaseName, readonly Via[]>>> = {
+    put: ['http', 'stream', 'embedded'],
+    get: ['http', 'stream', 'embedded'],
+    lock: ['http', 'stream'],
+  };
+  if (!(ways[name] ?? ['http']).includes(flags.via)) throw new Error(`${name} is not measured via ${flags.via}`);
+  if (flags.via !== 'http' && flags.rate !== undefined) throw new Error('an open loop is measured via http only');
   let skipped: string | null = null;
   if (flags.vs === 'etcd') {
     skipped = whyNoEtcd(flags.loadProgram);
@@ -166,11 +182,12 @@ function describe(name: CaseName, options: CaseOptions): string {
   if (name === 'load' || name === 'restart') return `${keys} keys of 256 bytes, ${rounds} rounds`;
   if (name === 'failover') return `${rounds} kills of the leader`;
   const time = `${seconds} s after ${warmupSeconds} s, ${rounds} rounds`;
-  if (name === 'lock') return `${options.workers} workers, ${options.same ? 'one lock' : 'own locks'}, ${time}`;
+  const via = options.via === 'http' ? '' : `, via ${options.via}`;
+  if (name === 'lock') return `${options.workers} workers, ${options.same ? 'one lock' : 'own locks'}${via}, ${time}`;
   if (name === 'watch') return `${options.watchers} watchers of the same keys, 8 writers, ${time}`;
   const loop = rate === null ? 'closed loop' : `open loop, ${rate} a second`;
   const kind = stale ? `${loop}, stale reads` : loop;
-  return `${clients} clients, 256-byte values, ${kind}, ${time}`;
+  return `${clients} clients, 256-byte values, ${kind}${via}, ${time}`;
 }
 
 try {

@@ -1,6 +1,6 @@
 /** What is measured. Each case gives rounds; a round has the figures of our cluster and, beside it, of etcd. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Cluster } from './cluster.ts';
+import type { Cluster, Via } from './cluster.ts';
 import { EtcdCluster } from './etcd-cluster.ts';
 import { KvorumCluster, LOAD_KEYS } from './kvorum-cluster.ts';
 import type { LoadResult } from './result.ts';
@@ -9,6 +9,7 @@ import type { Workshop } from './workshop.ts';
 export type CaseName = 'put' | 'get' | 'lock' | 'watch' | 'load' | 'failover' | 'restart';
 
 export interface CaseOptions {
+  readonly via: Via;
   readonly clients: number;
   /** `lock`: workers, and whether they all want the same one. */
   readonly workers: number;
@@ -139,8 +140,12 @@ async function fresh(
   return figures;
 }
 
-async function create({ workshop, etcdPrograms }: Bench, kind: 'kvorum' | 'etcd', name: string): Promise<Cluster> {
-  if (kind === 'kvorum') return await KvorumCluster.create(workshop, name);
+async function create(
+  { workshop, etcdPrograms, options }: Bench,
+  kind: 'kvorum' | 'etcd',
+  name: string,
+): Promise<Cluster> {
+  if (kind === 'kvorum') return await KvorumCluster.create(workshop, name, options.via);
   if (etcdPrograms === null) throw new Error('etcd without its load programs');
   return await EtcdCluster.create(workshop, name, etcdPrograms);
 }

@@ -9,6 +9,9 @@ export const NODES = 3;
 const START_TIMEOUT_MS = 60_000;
 const ASK_TIMEOUT_MS = 1000;
 
+/** By which way of theirs users reach ours: HTTP, `kvorum://`, or a node in their own process. */
+export type Via = 'http' | 'stream' | 'embedded';
+
 export interface LoadRequest {
   readonly op: 'put' | 'get';
   readonly clients: number;

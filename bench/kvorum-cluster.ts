@@ -2,7 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { askBytes, askJson, Cluster, NODES, type LoadRequest, type LockRequest } from './cluster.ts';
+import { askBytes, askJson, Cluster, NODES, type LoadRequest, type LockRequest, type Via } from './cluster.ts';
+import type { CallerOptions, ClientLoadOptions } from './client-load.ts';
+import type { EmbeddedLoadOptions } from './embedded-load.ts';
 import type { GeneratorOptions } from './generator.ts';
 import type { LockLoadOptions } from './lock-load.ts';
 import type { WatchLoadOptions } from './watch-load.ts';
@@ -12,6 +14,8 @@ import { freeAddresses, type ServerProcess, type Workshop } from './workshop.ts'
 
 const COMMAND = join(import.meta.dirname, '..', 'cmd', 'kvorum.ts');
 const GENERATOR = join(import.meta.dirname, 'generator.ts');
+const CLIENT_LOAD = join(import.meta.dirname, 'client-load.ts');
+const EMBEDDED_LOAD = join(import.meta.dirname, 'embedded-load.ts');
 const LOCK_LOAD = join(import.meta.dirname, 'lock-load.ts');
 const WATCH_LOAD = join(import.meta.dirname, 'watch-load.ts');
 const VALUE_BYTES = 256;
@@ -28,17 +32,23 @@ export class KvorumCluster extends Cluster {
   readonly kind = 'kvorum';
   readonly #httpAddresses: readonly string[];
   readonly #peerAddresses: readonly string[];
+  /** Where an embedded load is asked for. */
+  readonly #control: string;
+  readonly #via: Via;
+  readonly #secret = randomBytes(32).toString('hex');
 
-  private constructor(workshop: Workshop, name: string, addresses: readonly string[]) {
+  private constructor(workshop: Workshop, name: string, via: Via, addresses: readonly string[]) {
     super(workshop, name);
+    this.#via = via;
     this.#httpAddresses = addresses.slice(0, NODES);
-    this.#peerAddresses = addresses.slice(NODES);
+    this.#peerAddresses = addresses.slice(NODES, 2 * NODES);
+    this.#control = String(addresses[2 * NODES]);
   }
 
-  static async create(workshop: Workshop, name: string): Promise<KvorumCluster> {
-    const cluster = new KvorumCluster(workshop, name, await freeAddresses(2 * NODES));
+  static async create(workshop: Workshop, name: string, via: Via): Promise<KvorumCluster> {
+    const cluster = new KvorumCluster(workshop, name, via, await freeAddresses(2 * NODES + 1));
     mkdirSync(cluster.folder);
-    writeFileSync(cluster.#secretFile(), randomBytes(32).toString('hex'), { mode: 0o600 });
+    writeFileSync(cluster.#secretFile(), cluster.#secret, { mode: 0o600 });
     return cluster;
   }
 
@@ -47,12 +57,27 @@ export class KvorumCluster extends Cluster {
   }
 
   protected spawn(node: number): ServerProcess {
+    // One of the three is the program that wants something of them.
+    if (this.#via === 'embedded' && node === 0) return this.#spawnEmbedded();
     return this.workshop.start(process.execPath, [
       ...[COMMAND, 'start', '--name', `n${node + 1}`, '--data-dir', this.dataFolder(node)],
       ...['--listen', String(this.#peerAddresses[node]), '--http', String(this.#httpAddresses[node])],
       ...['--initial-cluster', this.#peerAddresses.map((address, i) => `n${i + 1}=${address}`).join(',')],
       ...['--secret-file', this.#secretFile()],
     ]);
+  }
+
+  #spawnEmbedded(): ServerProcess {
+    const options: EmbeddedLoadOptions = {
+      name: 'n1',
+      dataDir: this.dataFolder(0),
+      listen: String(this.#peerAddresses[0]),
+      initialCluster: Object.fromEntries(this.#peerAddresses.map((address, i) => [`n${i + 1}`, address])),
+      secret: this.#secret,
+      http: String(this.#httpAddresses[0]),
+      control: this.#control,
+    };
+    return this.workshop.start(process.execPath, [EMBEDDED_LOAD, JSON.stringify(options)]);
   }
 
   async read(node: number, key: string | null): Promise<boolean> {
@@ -85,6 +110,12 @@ export class KvorumCluster extends Cluster {
   }
 
   async load({ op, clients, seconds, warmupSeconds, stale, rate, measuring }: LoadRequest): Promise<LoadResult> {
+    const callers: CallerOptions = { ...LOAD, op, clients, seconds, warmupSeconds, keys: LOAD_KEYS, stale };
+    if (this.#via === 'embedded') return await this.#loadEmbedded(callers, measuring);
+    if (this.#via === 'stream') {
+      const options: ClientLoadOptions = { ...callers, endpoints: this.#endpoints(), secret: this.#secret };
+      return await this.#runLoad(CLIENT_LOAD, options, measuring);
+    }
     const open = rate === null ? {} : { rate };
     return await this.#generate(
       { ...LOAD, op, clients, seconds, warmupSeconds, keys: LOAD_KEYS, stale, ...open },
@@ -103,7 +134,8 @@ export class KvorumCluster extends Cluster {
   async lock({ measuring, ...request }: LockRequest): Promise<LoadResult> {
     const options: LockLoadOptions = {
       ...request,
-      endpoints: this.#httpAddresses.map((address) => `http://${address}`),
+      endpoints: this.#endpoints(),
+      secret: this.#secret,
     };
     return await this.#runLoad(LOCK_LOAD, options, measuring);
   }
@@ -115,6 +147,26 @@ export class KvorumCluster extends Cluster {
   }: Omit<WatchLoadOptions, 'endpoints'> & { readonly measuring: () => void }): Promise<LoadResult & { puts: number }> {
     const options: WatchLoadOptions = { ...request, endpoints: this.#httpAddresses };
     return await this.#runLoad(WATCH_LOAD, options, measuring);
+  }
+
+  /** As the client takes them. */
+  #endpoints(): string[] {
+    if (this.#via === 'stream') return this.#peerAddresses.map((address) => `kvorum://${address}`);
+    return this.#httpAddresses.map((address) => `http://${address}`);
+  }
+
+  async #loadEmbedded(options: CallerOptions, measuring: () => void): Promise<LoadResult> {
+    const response = await fetch(`http://${this.#control}`, { method: 'POST', body: JSON.stringify(options) });
+    if (response.body === null) throw new Error('the embedded load gave no result');
+    let text = '';
+    for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      if (text.includes('"event"')) {
+        measuring();
+        text = text.slice(text.indexOf('\n') + 1);
+      }
+    }
+    return JSON.parse(text) as LoadResult;
   }
 
   async #runLoad<R extends LoadResult>(program: string, options: object, measuring: () => void): Promise<R> {

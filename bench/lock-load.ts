@@ -11,13 +11,14 @@ export interface LockLoadOptions {
   readonly mode: 'own' | 'same';
   /** As `connect` takes them; workers are dealt out over them in turn, a client each endpoint. */
   readonly endpoints: readonly string[];
+  readonly secret: string;
   readonly workers: number;
   readonly seconds: number;
   readonly warmupSeconds: number;
 }
 
 const options = JSON.parse(process.argv[2] ?? '') as LockLoadOptions;
-const clients = options.endpoints.map((endpoint) => connect(endpoint));
+const clients = options.endpoints.map((endpoint) => connect(endpoint, { secret: options.secret }));
 const histogram = build({
   lowestDiscernibleValue: 1,
   highestTrackableValue: 120_000_000,
