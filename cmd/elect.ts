@@ -62,10 +62,11 @@ export const elect: CommandDeclaration<typeof OPTIONS> = {
   name: 'elect',
   summary: 'run a command while being the leader',
   description:
-    'Stand for election, and run a command while leading. It sees its term in KVORUM_FENCE, the name in KVORUM_ELECTION, the\n' +
-    'lease in KVORUM_LEASE. When the lead is lost the command is stopped, and run again after the next election that is won.\n' +
-    "When the command ends by itself, so does the lead: exit code of the command's own (128+n when signal n ended it).\n" +
-    'Without a command: lead until Ctrl-C, and print the term.',
+    'Stand for election, and run a command while leading.\n' +
+    'It sees its term in KVORUM_FENCE, the name in KVORUM_ELECTION, the lease in KVORUM_LEASE. ' +
+    'When the lead is lost the command is stopped, and run again after the next election that is won. ' +
+    'When it ends by itself, so does the lead. Without a command: lead until Ctrl-C, and print the term.\n' +
+    "Exit code: the command's own (128+n when signal n ended it); 4 when --wait is over; 70 with --once.",
   args: [['<NAME>', 'any text']],
   options: OPTIONS,
   examples: [

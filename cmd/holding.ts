@@ -5,6 +5,7 @@ import tty from 'node:tty';
 import type { Hold } from '../src/client/index.ts';
 import { KvorumError } from '../src/errors.ts';
 import { EXIT, reportError, type ExitCode } from './exit.ts';
+import { showOwner } from './lock-output.ts';
 import { option, type Options } from './options.ts';
 import { duration, json } from './parse.ts';
 import { exitCodeOfSignal, Signals } from './signals.ts';
@@ -107,11 +108,25 @@ async function acquire(holding: Holding, signals: Signals): Promise<Hold | null>
     held = await holding.acquire(giveUp.signal);
   } catch (error) {
     if (giveUp.signal.aborted) return null;
-    throw error;
+    throw KvorumError.is(error, 'ERR_LOCK_HELD') ? heldBy(holding.what, error) : error;
   }
   if (signals.asked === null) return held;
   await giveBack(holding, held);
   return null;
+}
+
+/** The same, and who it is. */
+function heldBy(what: string, error: KvorumError): KvorumError {
+  const { holder } = error.details;
+  if (typeof holder !== 'object' || holder === null) return error;
+  const { owner, token, since } = holder as { owner?: unknown; token?: unknown; since?: unknown };
+  const when = typeof since === 'number' ? ` since ${new Date(since).toISOString()}` : '';
+  const text = `${what} is held by ${showOwner(owner)}, token ${String(token)}${when}`;
+  return new KvorumError(error.code, text, {
+    outcome: error.outcome,
+    details: error.details,
+    cause: error,
+  });
 }
 
 /** Runs the command with the terminal, pipes and files of this process. */

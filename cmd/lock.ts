@@ -69,9 +69,10 @@ export const lock: CommandDeclaration<typeof OPTIONS> = {
   name: 'lock',
   summary: 'run a command while holding a lock',
   description:
-    'Run a command while holding a lock. It sees the fencing token in KVORUM_FENCE, the name in KVORUM_LOCK, the lease in\n' +
-    'KVORUM_LEASE. Without a command: hold it until Ctrl-C, and print the token.\n' +
-    "Exit code: the command's own (128+n when signal n ended it); 4 when the lock is held by another and --wait is over;\n" +
+    'Run a command while holding a lock.\n' +
+    'It sees the fencing token in KVORUM_FENCE, the name in KVORUM_LOCK, the lease in KVORUM_LEASE. ' +
+    'Without a command: hold it until Ctrl-C, and print the token.\n' +
+    "Exit code: the command's own (128+n when signal n ended it); 4 when another holds the lock and --wait is over; " +
     '70 when it was lost: then the command was stopped.',
   args: [['[NAME]', 'any text']],
   options: OPTIONS,
@@ -84,8 +85,9 @@ export const lock: CommandDeclaration<typeof OPTIONS> = {
     ['kvorum lock -- -x -- make', 'a name that begins with a dash'],
   ],
   notes:
-    'Signals are passed on. Whoever is paused for longer than --ttl (a closed laptop, SIGSTOP) has lost the lock and cannot know it\n' +
-    'before it goes on: let what is protected refuse a token smaller than one that it has seen.',
+    'Signals are passed on. Whoever is paused for longer than --ttl (a closed laptop, SIGSTOP) has\n' +
+    'lost the lock and cannot know it before it goes on: let what is protected refuse a token\n' +
+    'smaller than one that it has seen.',
   takesCommand: true,
   endsAtOnce: true,
   run: async ({ args: [name], values, given, command }) => {

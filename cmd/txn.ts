@@ -38,8 +38,8 @@ export const txn: CommandDeclaration<typeof OPTIONS> = {
   name: 'txn',
   summary: 'several reads and writes at once, under conditions',
   description:
-    'A transaction: when every condition of `if` holds, what `then` says, otherwise what `else` says, all in one revision.\n' +
-    'It is read as JSON, in the shape of POST /v1/txn, from FILE or standard input.\n' +
+    'A transaction: when every condition of `if` holds, what `then` says, otherwise what `else` says, all in one ' +
+    'revision.\nIt is read as JSON, in the shape of POST /v1/txn, from FILE or standard input.\n' +
     'Exit code 4 when the conditions did not hold, unless --else-ok is given.',
   args: [['[FILE]', 'the transaction, or - for standard input']],
   options: OPTIONS,
@@ -52,7 +52,8 @@ export const txn: CommandDeclaration<typeof OPTIONS> = {
     ],
   ],
   notes:
-    'It carries a key, so that it is sent until it is answered and done once. A condition on a lock makes a late write fail:\n' +
+    'It carries a key, so that it is sent until it is answered and done once. A condition on a lock\n' +
+    'makes a late write fail:\n' +
     '{"lock":"orders","target":"token","op":"=","value":41}, the token being KVORUM_FENCE of `kvorum lock`.',
   run: async ({ args: [file], values }) => {
     const source = file === undefined || file === '-' ? 'standard input' : file;

@@ -60,9 +60,9 @@ export const watch: CommandDeclaration<typeof OPTIONS> = {
   name: 'watch',
   summary: 'show what changes, as it changes',
   description:
-    'Show what changes, revision by revision, each once and in order: a line an event, or with -o json an object a\n' +
-    'revision. Without KEY and --prefix: everything. It goes on at another node when one fails, without a gap.\n' +
-    'Ctrl-C ends it, with exit code 0.',
+    'Show what changes, revision by revision, each once and in order: a line an event, or with -o json an object a ' +
+    'revision. Without KEY and --prefix: everything.\n' +
+    'It goes on at another node when one fails, without a gap. Ctrl-C ends it, with exit code 0.',
   args: [['[KEY]', 'only this key']],
   options: OPTIONS,
   examples: [
@@ -71,8 +71,8 @@ export const watch: CommandDeclaration<typeof OPTIONS> = {
     ['kvorum watch --from 1 -o json', 'all history that is kept, then what comes'],
   ],
   notes:
-    'Lines are REVISION, put or delete, KEY, VALUE, with tabs between them. History that is no longer kept ends it with\n' +
-    'ERR_COMPACTED and exit code 1, unless --resync is given.',
+    'Lines are REVISION, put or delete, KEY, VALUE, with tabs between them. History that is no longer\n' +
+    'kept ends it with ERR_COMPACTED and exit code 1, unless --resync is given.',
   endsAtOnce: true,
   run: async ({ args: [key], values }) => {
     if (key !== undefined && values.prefix !== undefined) throw new UsageError('give a KEY or --prefix, not both');

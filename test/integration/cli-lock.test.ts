@@ -122,7 +122,15 @@ test('exit codes: of the command, of a signal, of a lock that is held, of a clus
     expect([refused.code, refused.stdout]).toEqual([4, '']);
     expect(JSON.parse(refused.stderr)).toMatchObject({ code: 'ERR_LOCK_HELD', holder: { token: Number(token) } });
   }
-  expect((await shell.run('lock', 'a', '--mode', 'read')).code).toBe(4);
+  const reader = await shell.run('lock', 'a', '--mode', 'read');
+  expect([reader.code, reader.stderr]).toEqual([
+    4,
+    expect.stringMatching(
+      new RegExp(
+        `^kvorum: ERR_LOCK_HELD: lock "a" is held by \\{"who":"first"\\}, token ${token} since 20[-T:.\\dZ]+\\n$`,
+      ),
+    ),
+  ]);
   expect((await shell.run('sem', 'a', '--permits', '2')).code).toBe(2);
   expect((await shell.run('lock', '--list')).stdout).toMatch(
     new RegExp(`^NAME +KIND +HELD +WAITING +TOKEN +OWNER\\na +lock +1 +0 +${token} +\\{"who":"first"\\}\\n$`),
