@@ -110,8 +110,8 @@ export class Election {
     const calls: SeatCalls = {
       what: `election ${JSON.stringify(name)}`,
       acquire: (transport, request, attempt) => transport.electionCampaign({ ...request, value }, attempt),
-      // A term is renewed by its lease: nobody can take it away but with the lease.
-      renew: (transport, { lease }, attempt) => transport.leaseRenew(lease, attempt),
+      // By its token, not by its lease: an operator may have taken the one and left the other.
+      renew: (transport, { token }, attempt) => transport.lockRenew({ name, token }, attempt),
       release: (transport, { token }, attempt) => transport.electionResign({ name, token }, attempt),
     };
     return new TermHandle(this.#core, await acquire(this.#core, name, { ...options, wait }, calls));
