@@ -1,5 +1,5 @@
 /** The public client library, as applications use it, and what its errors say of the outcome. */
-import { connect, KvorumError, type Client, type ConnectOptions } from '../../src/client/index.ts';
+import { connect, KvorumError, type Client, type ConnectOptions, type Fetch } from '../../src/client/index.ts';
 import type { NotDone } from './kv-client.ts';
 import type { LabNode } from './types.ts';
 import { ContractError } from './witness.ts';
@@ -17,7 +17,7 @@ export class LibraryClients {
   constructor(nodes: readonly LabNode[], count: number, options: ConnectOptions = {}) {
     const urls = nodes.map(({ url }) => url);
     this.#clients = Array.from({ length: count }, (_, index) =>
-      connect(urls, { sessionTtl: index % 2 === 0 ? '60s' : '5s', ...options }),
+      connect(urls, { sessionTtl: index % 2 === 0 ? '60s' : '5s', fetch: forgetful(), ...options }),
     );
   }
 
@@ -31,6 +31,19 @@ export class LibraryClients {
   async close(): Promise<void> {
     await Promise.allSettled(this.#clients.map(async (client) => await client.close()));
   }
+}
+
+/** Of so many writes, one is answered and the answer is lost: it has to be sent again though it was made. */
+const LOSE_EVERY = 12;
+
+function forgetful(): Fetch {
+  let writes = 0;
+  return async (url, init) => {
+    const answer = await fetch(url, init);
+    if (init?.method === undefined || init.method === 'GET' || ++writes % LOSE_EVERY !== 0) return answer;
+    await answer.body?.cancel();
+    throw new TypeError('the answer was lost');
+  };
 }
 
 /** What a rejected call says of the outcome. Throws ContractError for an error that it may not end with. */

@@ -153,7 +153,7 @@ export class Load {
       },
       takeKey: () => running.keys.take(chance),
       newClient: () => running.nextClient++,
-      record: (operation, error) => this.#add(running, operation, error),
+      record: (operation, error, ending) => this.#add(running, operation, error, ending),
     };
   }
 
@@ -240,8 +240,7 @@ export class Load {
     this.#add(running, operation, outcome.type === 'ok' ? undefined : outcome.error);
   }
 
-  #add(running: Running, operation: Operation, error?: string): void {
-    const ending = operation.fail === true ? 'fail' : operation.return === null ? 'unknown' : 'ok';
+  #add(running: Running, operation: Operation, error?: string, ending = endingOf(operation)): void {
     const endMs = this.nowMs();
     running.endings[ending]++;
     const latencyMs = (operation.return ?? operation.call) / 1000 - operation.call / 1000;
@@ -249,6 +248,11 @@ export class Load {
     if (error !== undefined) this.timeline.countError(error);
     running.history.add(operation);
   }
+}
+
+function endingOf({ fail, return: returned }: Operation): Outcome['type'] {
+  if (fail === true) return 'fail';
+  return returned === null ? 'unknown' : 'ok';
 }
 
 function isActing(running: Running): running is RunningOf<ActingWorkload> {

@@ -32,6 +32,8 @@ export interface Told {
 
 const GIVE_UP_MS = 15_000;
 const BETWEEN_MS = 150;
+/** Of so many writes, one is answered and the answer is lost: it has to be sent again though it was made. */
+const LOSE_EVERY = 12;
 
 /** Of all clients of this process. */
 let keys = 0;
@@ -53,15 +55,18 @@ export class PersistentClient {
     return told(answer, request);
   }
 
-  /** A write, sent until it is known what became of it, or until it has taken too long. */
+  /** A write, sent until it is known what became of it, or until it has taken too long. Now and then an answer is lost. */
   async insist(first: LabNode, request: Request, signal: AbortSignal): Promise<Told | NotDone> {
-    const header = { 'idempotency-key': `lab-${process.pid}-${++keys}` };
+    const number = ++keys;
+    const header = { 'idempotency-key': `lab-${process.pid}-${number}` };
+    let isLost = number % LOSE_EVERY === 0;
     const giveUpAt = performance.now() + GIVE_UP_MS + (request.waitMs ?? 0);
     let unknown: NotDone | null = null;
     for (let turn = this.#nodes.indexOf(first); ; turn++) {
       const target = this.#nodes[turn % this.#nodes.length] ?? first;
       const answer = await send(target, request, header, signal);
-      const result = told(answer, request);
+      const result = isLost ? LOST : told(answer, request);
+      isLost = false;
       if (result.type === 'told') {
         if (result.headers['idempotency-replayed'] === 'true') this.replays++;
         return result;
@@ -74,6 +79,8 @@ export class PersistentClient {
     }
   }
 }
+
+const LOST: NotDone = { type: 'unknown', error: 'the answer was lost' };
 
 async function send(
   target: LabNode,

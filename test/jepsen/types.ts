@@ -148,8 +148,8 @@ export interface Scene {
   takeKey(): { readonly name: string; unknown: number };
   /** A name for who has one operation open at a time; a new one after one without an answer. */
   newClient(): number;
-  /** Operation and outcome, in the order of their ends. */
-  record(operation: Operation, error?: string): void;
+  /** In the order of their ends. `ending`: how it counts, by default as the operation says. */
+  record(operation: Operation, error?: string, ending?: Outcome['type']): void;
 }
 
 export type Invocation = Pick<Operation, 'op' | 'key' | 'input'>;

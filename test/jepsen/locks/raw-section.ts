@@ -36,15 +36,23 @@ export async function playRawSection(
     path: `${path}/acquire`,
     json: { ttl: ttlMs, wait: waitMs, owner: holder },
   } as const;
-  const answer = await client.insist(target, { ...acquire, waitMs, answers: ['ERR_LOCK_HELD'] }, signal);
+  const answer = await client.insist(
+    target,
+    { ...acquire, waitMs, answers: ['ERR_LOCK_HELD', 'ERR_LEASE_NOT_FOUND'] },
+    signal,
+  );
   if (answer.type !== 'told') {
     const fail = answer.type === 'fail' ? { fail: true } : {};
     operations.push({ op: 'acquire', input: null, output: null, call: acquired, return: null, ...fail });
     return nothing;
   }
   const token = answer.code === null ? Number(answer.body['token']) : null;
+  if (token === null) {
+    const waited = waitMs > 0 ? { return: null, waited: true as const } : { return: nowUs() };
+    operations.push({ op: 'acquire', input: null, output: null, call: acquired, ...waited });
+    return nothing;
+  }
   operations.push({ op: 'acquire', input: null, output: token, call: acquired, return: nowUs() });
-  if (token === null) return nothing;
 
   /** Certainly held before this. */
   let fence = acquired + ttlMs * 1000;

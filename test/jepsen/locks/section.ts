@@ -29,7 +29,10 @@ export interface SectionTask {
 }
 
 /** `client` is for who records it. */
-export type SectionOperation = Omit<Operation, 'client' | 'key'>;
+export interface SectionOperation extends Omit<Operation, 'client' | 'key'> {
+  /** It was answered that the wait is over. Nobody holds the lock by it; but it may have been let in and lost again while nobody heard of it. */
+  readonly waited?: true;
+}
 
 export interface SectionReport {
   readonly operations: readonly SectionOperation[];
@@ -48,6 +51,9 @@ export interface SectionContext {
   /** Stands still: this process, or at least its event loop. */
   pause(ms: number): Promise<void>;
 }
+
+/** It was let in, or may have been, and has nothing of it. */
+const LET_IN: ReadonlySet<string> = new Set(['ERR_LOCK_LOST', 'ERR_LEASE_NOT_FOUND']);
 
 /** Codes with which a lock may not be got. */
 const NOT_GOT: ReadonlySet<string> = new Set([
@@ -136,9 +142,10 @@ async function acquire(
     if (!held && !abort.signal.aborted && !(KvorumError.is(error) && NOT_GOT.has(error.code))) {
       wrong.push(`${task.lock} could not be acquired: ${String(error)}`);
     }
-    const certain = KvorumError.is(error) && error.outcome === 'none' && error.code !== 'ERR_LOCK_LOST';
+    const certain = KvorumError.is(error) && error.outcome === 'none' && !LET_IN.has(error.code);
     operations.push({
-      ...{ op: 'acquire', input: null, output: null, call, return: held ? nowUs() : null },
+      ...{ op: 'acquire', input: null, output: null, call, return: held && task.waitMs === 0 ? nowUs() : null },
+      ...(held && task.waitMs > 0 ? { waited: true } : {}),
       ...(certain && !held ? { fail: true } : {}),
     });
     await lease?.close().catch(() => undefined);

@@ -78,6 +78,7 @@ export const watchResumed: Scenario = {
     );
     for (const end of ends)
       if (end.status === 'rejected') stage.must(false, `no watch ends with an error: ${String(end.reason)}`);
+    stage.needs(compactions.made > 0, 'history was compacted');
     const wrong = record.judge();
     const events = followers.reduce((sum, { batches }) => sum + batches.length, 0);
     stage.must(

@@ -57,10 +57,12 @@ class Locks implements ActingWorkload {
           ? await this.#playHere(scene, actor, task)
           : await process.play(task, how, () => scene.nowUs());
       const client = scene.newClient();
-      for (const operation of report.operations) {
-        const isUnknown = operation.return === null && operation.fail !== true;
+      for (const { waited, ...operation } of report.operations) {
+        const isUnknown = operation.return === null && operation.fail !== true && waited !== true;
         if (isUnknown) key.unknown++;
-        scene.record({ client, key: key.name, ...operation }, isUnknown ? `${operation.op}: no answer` : undefined);
+        const recorded = { client, key: key.name, ...operation };
+        if (isUnknown) scene.record(recorded, `${operation.op}: no answer`);
+        else scene.record(recorded, undefined, waited === true ? 'ok' : undefined);
       }
       this.#count(task, report);
       const [wrong] = [...report.wrong, ...resource.problems()];
