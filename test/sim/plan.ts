@@ -182,12 +182,12 @@ export function drawPlan(seed: number): Plan {
 
 /** Each seed has some kinds, few have all. */
 function drawCoordination(random: Random, stormMs: number): Coordination {
-  const clients = (most: number): number => (random.chance(0.5) ? random.between(1, most) : 0);
+  const clients = (most: number, share = 0.5): number => (random.chance(share) ? random.between(1, most) : 0);
   return {
     transactions: clients(2),
     watchers: clients(4),
-    leases: clients(3),
-    locks: clients(5),
+    leases: clients(5, 0.7),
+    locks: clients(5, 0.7),
     increments: clients(3),
     thinkMs: stormMs / random.pick([50, 100, 200]),
     keepRevisions: random.pick([null, null, 5, 30, 200]),

@@ -17,7 +17,7 @@ const MAX_STEPS = 5_000_000;
 const MAX_TRIES = 3;
 
 /** The names in use, and how each is taken. */
-const NAMES = ['x1', 'x1', 'x1', 'x2', 'rw', 'sem', 'chief', 'gate'] as const;
+const NAMES = ['x1', 'x2', 'rw', 'sem', 'chief', 'gate'] as const;
 type Name = (typeof NAMES)[number];
 const EXCLUSIVE: ReadonlySet<string> = new Set(['x1', 'x2']);
 
@@ -56,12 +56,16 @@ export class LockHolders implements Workload {
   readonly #accepted = new Map<string, number>();
   readonly #writes: Write[] = [];
   readonly #taken: Taken[] = [];
+  /** Few names, so that there are queues. */
+  readonly #pool: readonly Name[];
   #names = 0;
 
   constructor(stage: Stage, random: Random) {
     this.#stage = stage;
     this.#random = random;
     this.#watch = new LeaseWatch(stage);
+    const dice = random.fork();
+    this.#pool = ['x1', ...[1, 2].map(() => dice.pick(NAMES))] as const;
   }
 
   async run(): Promise<void> {
@@ -74,7 +78,7 @@ export class LockHolders implements Workload {
     while (!this.#stage.stopped) {
       await asking.sleep(thinkMs(this.#stage, dice));
       if (this.#stage.stopped) return;
-      const name = dice.pick(NAMES);
+      const name = dice.pick(this.#pool);
       const turn = `${client}.${++this.#names}`;
       if (EXCLUSIVE.has(name) && dice.chance(0.1)) {
         await this.#query(turn, name, dice);
