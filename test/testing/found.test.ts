@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { KvorumError } from '../../src/index.ts';
 import type { Services } from '../../src/node/services.ts';
 import { simCluster, type SimCluster, type SimNode } from '../../src/testing/index.ts';
+import type { Hello, TransportHandlers } from '../../src/transport/types.ts';
 
 let cluster: SimCluster;
 
@@ -82,5 +83,31 @@ describe('the rest of a lock', () => {
     await cluster.until(() => services.get(node.name)?.resting === 5, 'all of them rest');
     await cluster.advance(2000);
     expect([...services.values()].map((one) => one.resting)).toEqual([0, 0, 0]);
+  });
+});
+
+describe('a hello', () => {
+  test('that is older than what its process has acknowledged since is asked for again', async () => {
+    const handlers = new Map<string, TransportHandlers>();
+    cluster = await simCluster({
+      seed: 5,
+      platform: (node, platform) => ({
+        ...platform,
+        createTransport: (options) => {
+          handlers.set(node.name, options.handlers);
+          return platform.createTransport(options);
+        },
+      }),
+    });
+    const [teller, told] = [follower(), cluster.leader as SimNode];
+    const hello = handlers.get(teller.name)?.hello() as Hello;
+    for (let i = 0; i < 20; i++) await cluster.run(told.call((running) => running.put('a', String(i))));
+    await cluster.advance(2000);
+    const admit = handlers.get(told.name)?.admit;
+    expect(admit?.(hello)).toMatchObject({ ok: false, code: 'ERR_UNAVAILABLE' });
+    expect(admit?.(handlers.get(teller.name)?.hello() as Hello)).toEqual({ ok: true });
+    // From another process it is what an old copy of the disk says.
+    const other = { ...hello, extra: { ...hello.extra, process: 'another one' } };
+    expect(admit?.(other)).toMatchObject({ ok: false, code: 'ERR_MEMBER_REPLACED' });
   });
 });
