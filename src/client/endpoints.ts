@@ -55,7 +55,8 @@ export class Endpoints {
   answered(endpoint: Endpoint): void {
     endpoint.failures = 0;
     endpoint.avoidUntil = 0;
-    if (this.current !== endpoint) this.#current = this.all.indexOf(endpoint);
+    // Answers to what was asked before another was chosen are still on their way.
+    if (this.current.failures > 0) this.#current = this.all.indexOf(endpoint);
   }
 
   /** `retryAfterMs`: what it said itself. */
@@ -67,9 +68,13 @@ export class Endpoints {
   /** Goes to the leader, if one of these is it. */
   prefer({ leader, members }: ClusterInfo): void {
     if (leader === null) return;
-    const http = members.find(({ name }) => name === leader)?.http ?? null;
+    const member = members.find(({ name }) => name === leader);
+    const http = member?.http ?? null;
     const found = this.all.findIndex(
-      ({ transport }) => transport.servedBy === leader || (http !== null && sameUrl(transport.endpoint, http)),
+      ({ transport: { servedBy, endpoint } }) =>
+        servedBy === leader ||
+        (http !== null && sameUrl(endpoint, http)) ||
+        member?.addresses?.some((address) => endpoint === `kvorum://${address}`) === true,
     );
     if (found !== -1) this.#current = found;
   }
