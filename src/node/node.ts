@@ -449,9 +449,13 @@ export class Node implements KvorumNode {
       const members = this.#joined?.replica.machine.members ?? map?.members ?? [];
       return judgeClient({ clusterId: map?.clusterId ?? null, members }, hello) ?? this.#remote.judge(hello);
     }
-    if (map === null) return judgeProtocol(hello) ?? this.#bootstrap.judge(hello);
-    const members = this.#joined?.replica.machine.members ?? [];
     const process = hello.extra['process'];
+    if (map === null) {
+      const verdict = judgeProtocol(hello) ?? this.#bootstrap.judge(hello);
+      if (verdict.ok && typeof process === 'string') this.#admitted.set(hello.id, process);
+      return verdict;
+    }
+    const members = this.#joined?.replica.machine.members ?? [];
     const verdict = judgeHello(
       {
         clusterId: map.clusterId,
