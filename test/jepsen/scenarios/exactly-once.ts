@@ -1,6 +1,6 @@
 import { callNode } from '../http-client.ts';
 import type { RealNode } from '../lab-node.ts';
-import { PersistentClient, type Told } from '../persistent-client.ts';
+import { PersistentClient, type Request, type Told } from '../persistent-client.ts';
 import type { LabNode } from '../types.ts';
 import { fill } from './filler.ts';
 import type { Scenario } from './scenario.ts';
@@ -13,6 +13,7 @@ const ROUNDS = 3;
 const MAX_PATIENCE_MS = 40;
 const LOST_WITHIN_MS = 2000;
 const COUNTER = '/v1/counters/once';
+const LOCK = '/v1/locks/once';
 const SESSION_TTL = '10m';
 const SNAPSHOT_TIMEOUT_MS = 20_000;
 
@@ -72,8 +73,10 @@ export const exactlyOnce: Scenario = {
     stage.needs(made > 0 && made < writes.length, 'some writes had been made by the first attempt, some not');
     await madeOnce(stage, client, writes, 'after leader changes');
 
+    const token = await acquired(stage, client, session);
     const restored = await behindSnapshot(stage);
     await stage.transferTo(restored);
+    await holds(stage, client, restored, session, token);
     const byRestored = await again(stage, client, restored, writes);
     stage.must(
       byRestored === writes.length,
@@ -177,6 +180,36 @@ async function madeOnce(stage: Stage, client: PersistentClient, writes: readonly
     if (version === '1') once++;
   }
   stage.must(once === puts.length, `${when} ${once} of ${puts.length} keys were put once`);
+}
+
+/** A lock on the session, whose token the snapshot has to bring. */
+async function acquired(stage: Stage, client: PersistentClient, session: string): Promise<number> {
+  const acquire: Request = { method: 'POST', path: `${LOCK}/acquire`, json: { lease: session } };
+  const answer = await client.insist(await stage.leader(), acquire, stage.lab.signal);
+  if (answer.type !== 'told') throw new Error(`no lock: ${answer.error}`);
+  return Number(answer.body['token']);
+}
+
+async function holds(
+  stage: Stage,
+  client: PersistentClient,
+  restored: RealNode,
+  session: string,
+  token: number,
+): Promise<void> {
+  const looked = await stage.until(async () => {
+    const answer = await client.ask(restored, { method: 'GET', path: LOCK }, stage.lab.signal);
+    return answer.type === 'told' ? answer : null;
+  }, 'the lock');
+  const [holder] = looked.body['holders'] as readonly { readonly token: number; readonly lease: string }[];
+  stage.must(
+    holder?.token === token && holder.lease === session,
+    `${restored.name}, restored from a snapshot, knows the lock's holder by token ${token}, and its lease`,
+  );
+  const release: Request = { method: 'POST', path: `${LOCK}/release`, json: { token } };
+  await client.insist(restored, release, stage.lab.signal);
+  const next = await acquired(stage, client, session);
+  stage.must(next > token, `the next token, ${next}, is larger`);
 }
 
 /** A follower that was away until the log it needs was gone. */
