@@ -424,6 +424,20 @@ describe('a lease', () => {
     expect(() => second.guard()).toThrow(/its lease has ended/u);
   });
 
+  test('and a lock that were lost are no reason for the client not to close', async () => {
+    const made = locking();
+    const lease = await leased(made);
+    const lock = await locked(made);
+    made.node.always('lockRenew', fails('ERR_LOCK_LOST'));
+    made.node.always('leaseRenew', fails('ERR_LEASE_NOT_FOUND'));
+    made.node.always('lockRelease', fails('ERR_LOCK_LOST'));
+    made.node.always('leaseRevoke', fails('ERR_LEASE_NOT_FOUND'));
+    await made.time.pass(TTL);
+    expect(lock.signal.aborted && lease.signal.aborted).toBe(true);
+    await made.time.until(lock.release());
+    await made.time.until(made.client.close());
+  });
+
   test('that is kept alive by its handle is not renewed for each lock', async () => {
     const made = locking();
     const lease = await leased(made);
