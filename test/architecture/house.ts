@@ -41,7 +41,8 @@ export const SIDEWAYS: readonly { readonly from: string; readonly to: string; re
   {
     from: 'src/lock/',
     to: 'src/kv/types.ts',
-    reason: 'locks hang on the leases of kv/, and the records of both are of one make: the vocabulary, nothing that runs',
+    reason:
+      'locks hang on the leases of kv/, and the records of both are of one make: the vocabulary, nothing that runs',
   },
   {
     from: 'src/client/',
