@@ -96,6 +96,11 @@ export interface RecordView {
   get(key: Uint8Array): Uint8Array | undefined;
   put(key: Uint8Array, value: Uint8Array): void;
   delete(key: Uint8Array): void;
+  /**
+   * As `put`, of a key that nothing is stored under. The value is made when somebody wants it: what is deleted soon is never made, and never reaches the disk. `bytes`: about
+   * how long it will be. A view that has no use for it leaves it out.
+   */
+  putLater?(key: Uint8Array, bytes: number, make: () => Uint8Array): void;
 }
 
 /** What the store cannot tell from its history records: kept with the machine's meta record. */

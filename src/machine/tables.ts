@@ -110,6 +110,9 @@ export function counterRecords(view: RecordView): RecordTable<{ readonly value: 
   return new RecordTable(view, TABLES.counters, COUNTER_CODEC);
 }
 
+/** About what a stored result needs besides itself. */
+const RECORD_BYTES = 48;
+
 /** Results of writes that happen once: on the disk only, since they may be long and are seldom asked for. */
 export class StoredOnceRecords implements OnceRecords {
   readonly #view: RecordView;
@@ -128,7 +131,10 @@ export class StoredOnceRecords implements OnceRecords {
   set(name: string, record: OnceRecord): void {
     const { fingerprint, index, time, lowestUnanswered, result } = record;
     const key = recordKey(TABLES.once, name);
-    this.#view.put(key, encodeRecord(key, [...fingerprint, index, time, lowestUnanswered, result]).bytes);
+    const make = (): Uint8Array => encodeRecord(key, [...fingerprint, index, time, lowestUnanswered, result]).bytes;
+    // Most are acknowledged, and deleted, before they would have been written.
+    if (this.#view.putLater === undefined) this.#view.put(key, make());
+    else this.#view.putLater(key, RECORD_BYTES + result.length, make);
   }
 
   delete(name: string): void {

@@ -70,8 +70,11 @@ export interface TurnWork {
 
 /** Readys handled in one turn before sockets and timers get theirs. */
 const MAX_READYS_A_TURN = 16;
-/** State that rides along with a log write, and in a batch of its own. */
-const FLUSH_BESIDE_BYTES = 128 * 1024;
+/**
+ * State that rides along with a log write, once there is so much of it, and in a batch of its own. Not each write takes what there is: what is overwritten or deleted
+ * meanwhile, as results are that were acknowledged, is never written.
+ */
+const FLUSH_BESIDE_BYTES = 512 * 1024;
 const FLUSH_ALONE_BYTES = 1024 * 1024;
 /** Applied state waits at most this long for a log write to ride with. */
 const FLUSH_AFTER_MS = 50;
@@ -444,8 +447,9 @@ export class Replica {
     const { state, log } = this.#store;
     if (state.overlayBytes > 0 && !this.#loading && this.#received === null) {
       const due = this.#unflushedSince !== null && now - this.#unflushedSince >= FLUSH_AFTER_MS;
-      if (work.sync) this.#stageFlush(now, FLUSH_BESIDE_BYTES, work);
-      else if (!this.#flushing && (due || state.overlayBytes > FLUSH_ALONE_BYTES)) {
+      if (work.sync) {
+        if (due || state.overlayBytes > FLUSH_BESIDE_BYTES) this.#stageFlush(now, FLUSH_BESIDE_BYTES, work);
+      } else if (!this.#flushing && (due || state.overlayBytes > FLUSH_ALONE_BYTES)) {
         this.#stageFlush(now, FLUSH_ALONE_BYTES, work);
       }
     }

@@ -27,8 +27,14 @@ const SCAN_RECORDS = 10_000;
 interface Operation {
   readonly key: Uint8Array;
   readonly mapKey: string;
-  /** null: a deletion. */
-  readonly value: Uint8Array | null;
+  /** null: a deletion. Until it is wanted, what makes it. */
+  value: Uint8Array | null | (() => Uint8Array);
+  /** Nothing is on the disk, or on its way there, under this key but what this brings. */
+  readonly fresh: boolean;
+  /** It was overwritten before it was staged, so it never will be. */
+  skipped: boolean;
+  /** Of a deletion: what it deletes, if that was fresh. */
+  readonly annuls: Operation | null;
   /** Number of the unit. */
   readonly unit: number;
   /** Number of the unit that overwrites this; Infinity while none does. */
@@ -88,18 +94,22 @@ export class GroupState implements StateStore, Participant {
   get(key: Uint8Array): Uint8Array | undefined {
     if (this.#overlay.size > 0) {
       const latest = this.#overlay.get(byteString(key));
-      if (latest !== undefined) return latest.value ?? undefined;
+      if (latest !== undefined) return valueOf(latest) ?? undefined;
     }
     const stored = this.#engine.get(stateKey(this.#group, this.#generation, key));
     return stored === undefined ? undefined : decodeState(key, stored);
   }
 
   put(key: Uint8Array, value: Uint8Array): void {
-    this.#write(key, value);
+    this.#write(key, value, value.length, false);
+  }
+
+  putLater(key: Uint8Array, bytes: number, make: () => Uint8Array): void {
+    this.#write(key, make, bytes, true);
   }
 
   delete(key: Uint8Array): void {
-    this.#write(key, null);
+    this.#write(key, null, 0, false);
   }
 
   seal(position: AppliedPosition): void {
@@ -128,8 +138,15 @@ export class GroupState implements StateStore, Participant {
     if (to === from || last === undefined) return 0;
     for (let at = from; at < to; at++) {
       const unit = this.#units[at] as Unit;
-      for (const { key, value, overwrittenBy } of unit.operations) {
-        if (overwrittenBy <= last.number) continue;
+      for (const operation of unit.operations) {
+        if (operation.overwrittenBy <= last.number) {
+          operation.skipped = true;
+          continue;
+        }
+        // Written neither: a restart from any position finds what it would have found.
+        if (operation.annuls?.skipped === true) continue;
+        const { key } = operation;
+        const value = valueOf(operation);
         const full = stateKey(this.#group, this.#generation, key);
         if (value === null) this.#queue.delete(full);
         else this.#queue.put(full, encodeState(key, value));
@@ -261,14 +278,24 @@ export class GroupState implements StateStore, Participant {
     this.#nextGeneration = newest + 1;
   }
 
-  #write(key: Uint8Array, value: Uint8Array | null): void {
+  #write(key: Uint8Array, value: Operation['value'], length: number, isNew: boolean): void {
     const mapKey = byteString(key);
-    const operation: Operation = { key, mapKey, value, unit: this.#openUnit, overwrittenBy: Infinity };
     const before = this.#overlay.get(mapKey);
     if (before !== undefined) before.overwrittenBy = this.#openUnit;
+    const operation: Operation = {
+      key,
+      mapKey,
+      value,
+      // A deletion that is on its way may be of something on the disk.
+      fresh: isNew && before === undefined,
+      skipped: false,
+      annuls: value === null && before?.fresh === true ? before : null,
+      unit: this.#openUnit,
+      overwrittenBy: Infinity,
+    };
     this.#overlay.set(mapKey, operation);
     this.#open.push(operation);
-    const bytes = key.length + (value === null ? 0 : value.length) + OVERHEAD_BYTES;
+    const bytes = key.length + length + OVERHEAD_BYTES;
     this.#openBytes += bytes;
     this.#overlayBytes += bytes;
   }
@@ -314,6 +341,11 @@ export class GroupState implements StateStore, Participant {
     this.#joined = true;
     this.#queue.join(this);
   }
+}
+
+function valueOf(operation: Operation): Uint8Array | null {
+  if (typeof operation.value === 'function') operation.value = operation.value();
+  return operation.value;
 }
 
 function sameSnapshot(a: SnapshotId, b: SnapshotId): boolean {

@@ -84,6 +84,11 @@ export interface StateView {
   get(key: Uint8Array): Uint8Array | undefined;
   put(key: Uint8Array, value: Uint8Array): void;
   delete(key: Uint8Array): void;
+  /**
+   * As `put`, of a key that nothing is stored under. The value is made when it is read or flushed: what is deleted before that is never made, and neither it nor its deletion
+   * is written. `bytes`: about how long it will be.
+   */
+  putLater?(key: Uint8Array, bytes: number, make: () => Uint8Array): void;
 }
 
 /**

@@ -7,7 +7,7 @@ import { SimulationFailure } from './cluster-simulation.ts';
 import { cutPlan, drawPlan } from './plan.ts';
 import { cutArguments, shrink } from './shrink.ts';
 
-const FIXED_SEEDS = 50;
+const FIXED_SEEDS = 64;
 const NEW_SEEDS = 5;
 /** Rare states that the known seeds come to. */
 const REACHED = [

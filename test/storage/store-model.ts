@@ -84,7 +84,14 @@ export class Twin {
             this.#state.delete(`k${key % 20}`);
           } else {
             const value = `${this.#count++}`;
-            state.put(Buffer.from(`k${key % 20}`), Buffer.from(value));
+            const name = Buffer.from(`k${key % 20}`);
+            if (key % 2 === 0 && !this.#state.has(`k${key % 20}`)) {
+              let made = 0;
+              state.putLater?.(name, value.length, () => {
+                assert.equal(++made, 1);
+                return Buffer.from(value);
+              });
+            } else state.put(name, Buffer.from(value));
             this.#state.set(`k${key % 20}`, value);
           }
         }

@@ -131,8 +131,8 @@ export const storage = inRoom('storage', [
     name: 'deletion-in-overlay-not-seen',
     file: STATE,
     about: 'A deletion that is not yet flushed hides the record on disk.',
-    find: 'if (latest !== undefined) return latest.value ?? undefined;',
-    replace: 'if (latest !== undefined && latest.value !== null) return latest.value;',
+    find: 'if (latest !== undefined) return valueOf(latest) ?? undefined;',
+    replace: 'if (latest !== undefined && latest.value !== null) return valueOf(latest) ?? undefined;',
   },
   {
     name: 'flush-without-position',
