@@ -1,8 +1,8 @@
 /** Nodes in threads of their own: a busy event loop costs their owner time, and the cluster nothing. */
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { expect, onTestFinished, test, vi } from 'vitest';
 
@@ -142,7 +142,8 @@ test('a start that fails fails as without a thread', async () => {
     secret: SECRET,
     signal: given.signal,
   });
-  await sleep(200);
+  // It is under way, and waits for the other member.
+  await vi.waitFor(() => expect(existsSync(join(dir, 'alone'))).toBe(true), { timeout: 30_000 });
   given.abort(new Error('no patience'));
   await expect(starting).rejects.toThrow('no patience');
 });
