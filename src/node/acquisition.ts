@@ -156,7 +156,8 @@ export class Acquisition {
       }
       const { machine } = this.#calls;
       // What was applied before this was asked for is not told again. This node may also be behind: then it will be told.
-      const known = machine.appliedIndex >= ticket ? this.#waits.fate(machine.coordinator.locks, name, ticket) : null;
+      const heard = machine.appliedIndex >= ticket || this.#waits.closed;
+      const known = heard ? this.#waits.fate(machine.coordinator.locks, name, ticket) : null;
       if (known !== null || signal?.aborted === true) settle(known);
     });
   }

@@ -16,11 +16,16 @@ const MAX_EARLY = 10_000;
 
 export class LockWaits {
   readonly #waits = new Map<string, { name: string; ticket: number; settle: (fate: Fate) => void }>();
+  #closed = false;
   readonly #early = new Map<string, Fate>();
   readonly #observers = new Map<string, Set<() => void>>();
 
   get size(): number {
     return this.#waits.size;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /** Calls back once, and not before this returns. The returned function takes it back. */
@@ -76,11 +81,14 @@ export class LockWaits {
 
   /** Null: it stands in the queue. Only where the entry of the ticket is applied. */
   fate(locks: LockTable, name: string, ticket: number): Fate | null {
+    // The answer that tells of the ticket may have come while the node drains: nobody would end that wait.
+    if (this.#closed) return { type: 'closed' };
     return this.#early.get(idOf(name, ticket)) ?? fateOf(locks, name, ticket);
   }
 
   /** Nobody hears of anything on this node any more. */
   close(): void {
+    this.#closed = true;
     const waits = [...this.#waits.values()];
     this.#waits.clear();
     for (const { settle } of waits) settle({ type: 'closed' });

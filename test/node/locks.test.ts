@@ -117,6 +117,19 @@ describe('a lock', () => {
     expect((await cluster.run(behind)).token).toBeGreaterThan(lock.token);
   });
 
+  it('is not waited for on a node that began to close before it was asked for in the log', async () => {
+    cluster = await simCluster({ seed: 15 });
+    await on(cluster.leader!, (node) => node.locks.acquire('a', { ttlMs: 60_000 }));
+    const closing = follower();
+    // On the node itself: its process goes on after it is closed, and nothing of it may.
+    const { node } = closing;
+    const asked = failure(node.locks.acquire('a', { waitMs: 60_000 }));
+    const before = cluster.now;
+    await cluster.run(node.close());
+    expect(await cluster.run(asked)).toMatchObject({ code: 'ERR_CLOSED', outcome: 'unknown' });
+    expect(cluster.now - before).toBeLessThan(5000);
+  });
+
   it('that was broken is not renewed, though its lease lives', async () => {
     cluster = await simCluster({ seed: 14 });
     const { id: lease } = await on(follower(), (node) => node.leases.grant());
