@@ -99,6 +99,11 @@ export class Configurations {
     return this.#list[this.#list.length - 1]!.index;
   }
 
+  /** What `current` took the place of; null when that is no longer kept. */
+  get previous(): Configuration | null {
+    return this.#list.at(-2)?.configuration ?? null;
+  }
+
   /** In force at `index`: the newest one at or before it. */
   at(index: number): Configuration {
     for (let i = this.#list.length - 1; i >= 0; i--) {

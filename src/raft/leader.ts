@@ -2,6 +2,7 @@
  * Leading: being elected, heartbeats, check-quorum, proposals, reads, and handing over. Replication is in replication.ts.
  */
 import { invariant } from '../errors.ts';
+import { isVoter, members } from './configuration.ts';
 import { Leadership } from './leadership.ts';
 import { quorumIndex } from './quorum.ts';
 import type { PendingRead } from './read-index.ts';
@@ -23,20 +24,24 @@ export function becomeLeader(state: RaftState): void {
   state.failedElections = 0;
   state.ticksSinceLeader = Infinity;
   const { lastIndex } = state.log;
-  state.leadership = new Leadership(state.options, state.configuration, state.log, state.ticks);
+  const { current, currentIndex, previous } = state.configurations;
+  state.leadership = new Leadership(state.options, current, state.log, state.ticks);
+  // The leader that removed somebody may not have come to tell it.
+  if (previous !== null) state.leadership.followRemoved(members(previous), currentIndex);
   // An entry of its own term: only with it may a leader commit what it inherited (§5.4.2, figure 8), and know what is committed
   // (§6.4). It also makes the new leader known at once.
   state.append([{ index: lastIndex + 1, term: state.term, kind: 'noop', data: NO_DATA }]);
 }
 
-/** Raft §5.3, §5.4.2: what a quorum has on disk is committed, if it is of this term; and with it all before it. */
-export function advanceCommit(state: RaftState, leadership: Leadership): void {
+/** Raft §5.3, §5.4.2: what a quorum has on disk is committed, if it is of this term; and with it all before it. True: there was more. */
+export function advanceCommit(state: RaftState, leadership: Leadership): boolean {
   const index = quorumIndex(state.configuration, leadership.matchOf);
-  if (index <= state.commit || index < leadership.firstIndex) return;
+  if (index <= state.commit || index < leadership.firstIndex) return false;
   state.commitTo(index);
   leadership.uncommitted.committed(index);
   leadership.committedInTerm = true;
   leadership.appendsDue = true;
+  return true;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -57,7 +62,7 @@ export function tickLeader(state: RaftState, leadership: Leadership): void {
     (id) => (id === state.id ? state.ticks : (leadership.progress.get(id)?.heardTick ?? -Infinity)),
     -Infinity,
   );
-  if (state.ticks - Math.max(heard, leadership.electedTick) >= electionTicks) {
+  if (state.ticks - Math.max(heard, leadership.quorumSinceTick) >= electionTicks) {
     state.becomeFollower(state.term, null);
     return;
   }
@@ -82,16 +87,17 @@ export function wantsRound(leadership: Leadership): boolean {
 
 /** One round of heartbeats; the reads that wait leave with it. Called when a Ready is made, so all reads of a turn share it. */
 export function sendRound(state: RaftState, leadership: Leadership): void {
-  const { learners } = state.configuration;
+  const { configuration } = state;
   const all = leadership.heartbeatDue;
   leadership.heartbeatDue = false;
   const round = ++state.round;
   for (const progress of leadership.progress.values()) {
-    // A round for reads needs those who vote; learners are kept quiet by the clock's rounds.
-    if (!all && learners.includes(progress.id)) continue;
+    // A round for reads needs those who vote; the others are kept quiet by the clock's rounds.
+    if (!all && !isVoter(configuration, progress.id)) continue;
     // Never more than the follower is known to have: it takes this at its word.
     const commit = Math.min(progress.match, state.commit);
     progress.sentCommit = Math.max(progress.sentCommit, commit);
+    progress.saidFarewell(commit, round);
     const heartbeat: Heartbeat = {
       type: 'Heartbeat',
       group: state.options.group,

@@ -70,11 +70,12 @@ interface LeaseRound {
 const MAX_LEASE_ROUNDS = 64;
 
 export class Leadership {
-  /** Everybody else who gets the log. */
+  /** Everybody else who gets the log: the members, and for a while those that were removed. */
   readonly progress = new Map<NodeId, Progress>();
   readonly reads = new LeaderReads();
   readonly uncommitted: UncommittedBytes;
-  readonly electedTick: number;
+  /** Check-quorum counts from here at the earliest: from the election, or since others count. */
+  quorumSinceTick: number;
   /** Index of the no-op: the first entry of this term. */
   readonly firstIndex: number;
   /** An entry of this term is committed: reads may be served and the commit index is current (§6.4, step 1). */
@@ -89,7 +90,10 @@ export class Leadership {
   /** TimeoutNow has left in this term: it may depose us at any time, so no lease holds any more. */
   leaseForfeited = false;
   leaseUntilMs = -Infinity;
+  /** No voter any more, and handing over (reconfiguration.ts). */
+  retiring = false;
   #leaseRounds: LeaseRound[] = [];
+  readonly #options: RaftOptions;
 
   /** What each member has on disk, this node's own log included. Made once: commits are counted with it all the time. */
   readonly matchOf: (id: NodeId) => number;
@@ -97,11 +101,43 @@ export class Leadership {
   constructor(options: RaftOptions, configuration: Configuration, log: RaftLog, tick: number) {
     this.matchOf = (id) => (id === options.id ? log.persisted : (this.progress.get(id)?.match ?? 0));
     this.uncommitted = new UncommittedBytes(options.maxUncommittedBytes);
-    this.electedTick = tick;
+    this.quorumSinceTick = tick;
     this.firstIndex = log.lastIndex + 1;
-    for (const id of members(configuration)) {
-      if (id === options.id) continue;
-      this.progress.set(id, new Progress(id, log.lastIndex + 1, options.maxInflightMessages, options.maxInflightBytes));
+    this.#options = options;
+    for (const id of members(configuration)) if (id !== options.id) this.#begin(id, this.firstIndex);
+  }
+
+  #begin(id: NodeId, next: number): Progress {
+    const { maxInflightMessages, maxInflightBytes } = this.#options;
+    const progress = new Progress(id, next, maxInflightMessages, maxInflightBytes);
+    this.progress.set(id, progress);
+    return progress;
+  }
+
+  /** The configuration at `index` was appended: who is new gets the log from now on, who is gone for a while yet. */
+  follow(configuration: Configuration, index: number): void {
+    const ids = new Set(members(configuration));
+    for (const progress of this.progress.values()) {
+      if (ids.has(progress.id)) progress.joined();
+      else if (progress.removedIndex === 0) progress.removedIndex = index;
+    }
+    for (const id of ids) if (id !== this.#options.id && !this.progress.has(id)) this.#begin(id, index);
+  }
+
+  /** Elected with a configuration at `index` whose predecessor's `before` members may not have been told that they are none. */
+  followRemoved(before: readonly NodeId[], index: number): void {
+    for (const id of before) {
+      if (id !== this.#options.id && !this.progress.has(id)) this.#begin(id, this.firstIndex).removedIndex = index;
+    }
+  }
+
+  /**
+   * Stops following who was removed and knows it. A removed node is told, so that it can say so and stop instead of looking for a
+   * leader for ever; it is not waited for, beyond two election time-outs.
+   */
+  partWith(commit: number, tick: number): void {
+    for (const progress of this.progress.values()) {
+      if (progress.partsNow(commit, tick, 2 * this.#options.electionTicks)) this.progress.delete(progress.id);
     }
   }
 

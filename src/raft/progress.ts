@@ -98,6 +98,12 @@ export class Progress {
   awaitingTick = 0;
   /** The newest heartbeat round that was answered. */
   ackedRound = 0;
+  /** Index of the configuration that it is no member of any more; 0 for a member. */
+  removedIndex = 0;
+  /** The heartbeat round that told it that this configuration is committed; Infinity before. */
+  #farewellRound = Infinity;
+  /** When it is given up, although it did not answer; Infinity before the commit. */
+  #farewellEnds = Infinity;
 
   constructor(id: NodeId, next: number, maxInflightMessages: number, maxInflightBytes: number) {
     this.id = id;
@@ -176,6 +182,29 @@ export class Progress {
     return true;
   }
 
+  /** A member, as of now or still. */
+  joined(): void {
+    this.removedIndex = 0;
+    this.#farewellRound = Infinity;
+    this.#farewellEnds = Infinity;
+  }
+
+  /** Heartbeat `round` tells it that everything up to `commit` is committed, and on its disk. */
+  saidFarewell(commit: number, round: number): void {
+    if (this.removedIndex === 0 || commit < this.removedIndex) return;
+    this.#farewellRound = Math.min(this.#farewellRound, round);
+  }
+
+  /**
+   * Nothing is owed any more to a member that was removed: it has the entry that removed it and knows that it is committed, or
+   * `patienceTicks` have passed since the commit. It may be down for good, which is why one removes it.
+   */
+  partsNow(commit: number, tick: number, patienceTicks: number): boolean {
+    if (this.removedIndex === 0 || commit < this.removedIndex) return false;
+    this.#farewellEnds = Math.min(this.#farewellEnds, tick + patienceTicks);
+    return this.ackedRound >= this.#farewellRound || tick >= this.#farewellEnds;
+  }
+
   status(active: boolean): ProgressStatus {
     return {
       id: this.id,
@@ -185,6 +214,7 @@ export class Progress {
       inflightMessages: this.inflights.count,
       inflightBytes: this.inflights.bytes,
       active,
+      removed: this.removedIndex > 0,
     };
   }
 }

@@ -19,24 +19,28 @@
  *   if (ready.committed.length > 0) raft.applied(ready.committed.at(-1).index);
  * }
  *
- * One room a subject: election.ts, leader.ts, replication.ts, follower.ts act on the state in state.ts; ready.ts takes the
- * effects out of it; log.ts, writes.ts, applying.ts, progress.ts, read-index.ts, configuration.ts and quorum.ts are the parts.
+ * One room a subject: election.ts, leader.ts, replication.ts, reconfiguration.ts, follower.ts act on the state in state.ts;
+ * ready.ts takes the effects out of it; log.ts, writes.ts, applying.ts, progress.ts, read-index.ts, configuration.ts, change.ts
+ * and quorum.ts are the parts.
  */
 import { invariant, KvorumError } from '../errors.ts';
 import { countOwnVote, onPeerLost, onTimeoutNow, onVoteRequest, onVoteResponse } from './election.ts';
 import { refuseVote, tickElection } from './election.ts';
 import { onAppend, onHeartbeat, onInstallSnapshot, onReadIndexResponse, tickReads } from './follower.ts';
-import { advanceCommit, onHeartbeatResponse, onReadIndexRequest } from './leader.ts';
+import { onHeartbeatResponse, onReadIndexRequest } from './leader.ts';
 import { propose, readIndex, tickLeader, transferLeadership } from './leader.ts';
 import { ReadyMaker } from './ready.ts';
+import { advance, proposeConfig, tickReconfiguration } from './reconfiguration.ts';
 import { onAppendResponse, onPeerUnreachable, onSnapshotSent } from './replication.ts';
 import { RaftState } from './state.ts';
 import type {
   Configuration,
+  ConfigurationChange,
   InitialState,
   LogReader,
   Message,
   NodeId,
+  ProposeConfigResult,
   ProposeResult,
   RaftCore,
   RaftOptions,
@@ -89,6 +93,7 @@ class Raft implements RaftCore {
     state.ticks++;
     if (state.leadership !== null) {
       tickLeader(state, state.leadership);
+      if (state.leadership !== null) tickReconfiguration(state, state.leadership);
     } else {
       tickElection(state);
       tickReads(state);
@@ -110,6 +115,10 @@ class Raft implements RaftCore {
 
   propose(data: readonly Uint8Array[]): ProposeResult {
     return propose(this.#state, data);
+  }
+
+  proposeConfig(change: ConfigurationChange): ProposeConfigResult {
+    return proposeConfig(this.#state, change);
   }
 
   readIndex(token: number): void {
@@ -149,7 +158,7 @@ class Raft implements RaftCore {
     if (!state.writes.complete(seq, state.ticks)) return;
     state.log.persistTo(state.writes.lastIndex);
     countOwnVote(state);
-    if (state.leadership !== null) advanceCommit(state, state.leadership);
+    if (state.leadership !== null) advance(state, state.leadership);
   }
 
   applied(index: number): void {
@@ -170,8 +179,8 @@ class Raft implements RaftCore {
   }
 
   status(): RaftStatus {
-    const { id, options, term, vote, role, leader, commit, log, applying, leadership, configuration, ticks } =
-      this.#state;
+    const { id, options, term, vote, role, leader, commit, log, applying, leadership, ticks } = this.#state;
+    const { configuration, configurations, configurationCommitted } = this.#state;
     return {
       id,
       group: options.group,
@@ -186,6 +195,8 @@ class Raft implements RaftCore {
       persistedIndex: log.persisted,
       uncommittedBytes: leadership?.uncommitted.total ?? 0,
       configuration,
+      configurationIndex: configurations.currentIndex,
+      configurationCommitted,
       progress: [...(leadership?.progress.values() ?? [])].map((progress) =>
         progress.status(ticks - progress.heardTick < options.electionTicks),
       ),

@@ -2,9 +2,10 @@
  * The leader's Appends: what to send to whom, and what the answers mean (Raft §5.3; flow control as in etcd-io/raft).
  */
 import { invariant } from '../errors.ts';
-import { advanceCommit, tryTransfer } from './leader.ts';
+import { tryTransfer } from './leader.ts';
 import type { Leadership } from './leadership.ts';
 import type { Progress } from './progress.ts';
+import { advance } from './reconfiguration.ts';
 import type { RaftState } from './state.ts';
 import type { Append, AppendResponse, Entry, NodeId } from './types.ts';
 
@@ -118,8 +119,8 @@ export function onAppendResponse(state: RaftState, leadership: Leadership, respo
     progress.becomeReplicate();
   }
   if (!advanced) return;
-  advanceCommit(state, leadership);
   tryTransferTo(state, leadership, progress.id);
+  advance(state, leadership);
 }
 
 function tryTransferTo(state: RaftState, leadership: Leadership, id: NodeId): void {

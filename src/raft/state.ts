@@ -118,6 +118,10 @@ export class RaftState {
     return this.configurations.current;
   }
 
+  get configurationCommitted(): boolean {
+    return this.configurations.currentIndex <= this.commit;
+  }
+
   // -------------------------------------------------------------------------------------------------------------------
   // Sending.
 

@@ -258,6 +258,51 @@ export type ProposeResult =
   /** Too many uncommitted bytes, or a leadership transfer is under way. Nothing was appended. */
   | { readonly status: 'refused'; readonly reason: 'uncommittedBytes' | 'transferring' };
 
+/** What a member becomes. A voter that was not a member counts from its first moment: add a learner first, and promote it. */
+export interface MemberChange {
+  readonly id: NodeId;
+  readonly to: 'voter' | 'learner' | 'removed';
+}
+
+/** Against the configuration in force; the core works out the rest. Members that are not named stay what they are. */
+export interface ConfigurationChange {
+  /** Each id once. Empty: only the context changes. */
+  readonly changes: readonly MemberChange[];
+  /** Takes the place of `Configuration.context`. Undefined: what is there stays. */
+  readonly context?: unknown;
+}
+
+export type ProposeConfigResult =
+  /**
+   * An entry of kind `config` was appended at `index`, and is in force as of now. `joint`: it is C_old,new, and the entry of C_new
+   * follows by itself once it is committed; the change is done when that one is, which is the first later configuration
+   * that is not joint. Otherwise it is done when `index` is committed in `term`.
+   */
+  | { readonly status: 'accepted'; readonly index: number; readonly term: number; readonly joint: boolean }
+  /** Everybody is already what was asked for, the context too, and that is committed. Nothing was appended. */
+  | { readonly status: 'unchanged' }
+  /** Not the leader. `leader` is where to forward to, null when it is not known. */
+  | { readonly status: 'notLeader'; readonly leader: NodeId | null }
+  /** Nothing was appended. */
+  | { readonly status: 'refused'; readonly reason: ConfigRefusal };
+
+/** Why a change was refused. The first four pass with time: ask again. */
+export type ConfigRefusal =
+  /** A leadership transfer is under way. */
+  | 'transferring'
+  /** The change before it is not done: its entry is not committed, or the configuration is joint (thesis §4.1). */
+  | 'changePending'
+  /** The leader has not committed an entry of its own term yet, so an earlier leader's change may be unknown to it. */
+  | 'termNotCommitted'
+  /** Too many uncommitted bytes. */
+  | 'uncommittedBytes'
+  /** Nobody would be left to vote. */
+  | 'noVoters'
+  /** Somebody is to be removed who is no member. */
+  | 'unknownMember'
+  /** An id is named twice. */
+  | 'duplicateMember';
+
 export interface ProgressStatus {
   readonly id: NodeId;
   readonly state: 'probe' | 'replicate' | 'snapshot';
@@ -267,6 +312,8 @@ export interface ProgressStatus {
   readonly inflightBytes: number;
   /** Heard from within the current check-quorum window. */
   readonly active: boolean;
+  /** No member any more: it gets the log until it knows that, or for two election time-outs after the commit. */
+  readonly removed: boolean;
 }
 
 export interface RaftStatus {
@@ -283,8 +330,13 @@ export interface RaftStatus {
   readonly lastIndex: number;
   readonly persistedIndex: number;
   readonly uncommittedBytes: number;
+  /** The newest one in the log, which is the one that counts, committed or not. */
   readonly configuration: Configuration;
-  /** On the leader, one a member other than itself. */
+  /** Where it stands in the log; 0 for that of the beginning. A snapshot's: the snapshot's index. */
+  readonly configurationIndex: number;
+  /** It is committed: it cannot be cut off any more. With a configuration that is not joint, nothing is in the way of a change. */
+  readonly configurationCommitted: boolean;
+  /** On the leader, one a member other than itself, and one a member that was removed just now. */
   readonly progress: readonly ProgressStatus[];
 }
 
@@ -298,6 +350,12 @@ export interface RaftCore {
   tick(): void;
   step(message: Message): void;
   propose(data: readonly Uint8Array[]): ProposeResult;
+  /**
+   * Adds, promotes, demotes or removes members, several at once (thesis §4.3), one change at a time. A leader that removes or demotes
+   * itself leads on until C_new is committed, hands over to the best of those that stay, and steps down: within
+   * `electionTicks`, and until then its process must run.
+   */
+  proposeConfig(change: ConfigurationChange): ProposeConfigResult;
   /**
    * Confirms leadership for a read. The answer comes as a ReadState with this token. Tokens grow; one is used once. Its index is
    * null as soon as no leader is known, or another one: ask again when the soft state names one, not at once.

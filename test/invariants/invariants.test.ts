@@ -46,6 +46,8 @@ function fake({ id = '1', status = {}, log = [], durable = log, term = 1, vote =
       persistedIndex: lastIndex,
       uncommittedBytes: 0,
       configuration: THREE,
+      configurationIndex: 0,
+      configurationCommitted: true,
       progress: [],
       ...status,
     },
@@ -131,6 +133,7 @@ const peer = {
   inflightMessages: 0,
   inflightBytes: 0,
   active: true,
+  removed: false,
 } as const;
 
 describe('every invariant can fail', () => {

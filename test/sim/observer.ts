@@ -319,6 +319,7 @@ export class ObservedNode implements NodeView {
       },
       step: (message) => input(() => core.step(message)),
       propose: (data) => input(() => this.#propose(core, data)),
+      proposeConfig: (change) => input(() => core.proposeConfig(change)),
       readIndex: (token) => {
         this.#observer.observe({ type: 'readAsked', node: this, token });
         input(() => core.readIndex(token));

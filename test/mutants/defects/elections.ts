@@ -114,7 +114,7 @@ export const elections = inRoom('raft', [
     name: 'leads-without-quorum',
     file: LEADER,
     about: 'Check-quorum: a leader that no majority answers steps down (thesis §6.2).',
-    find: 'if (state.ticks - Math.max(heard, leadership.electedTick) >= electionTicks) {',
+    find: 'if (state.ticks - Math.max(heard, leadership.quorumSinceTick) >= electionTicks) {',
     replace: 'if (heard === Infinity) {',
   },
   {
