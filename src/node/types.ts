@@ -5,9 +5,11 @@ import type { StoreSettings } from '../kv/settings.ts';
 import type { Condition, KeyEntry, KvEntry } from '../kv/types.ts';
 import type { CallOptions, Key, MutationOptions, Value, Written } from './call-types.ts';
 import type { Coordination } from './coordination.ts';
+import type { Members } from './member-types.ts';
 
 export type { StoreSettings } from '../kv/settings.ts';
 export type { CallOptions, Key, MutationOptions, Value, Written } from './call-types.ts';
+export type { JoinToken, JoinTokenOptions, MemberAnswer, Members, NewMember } from './member-types.ts';
 
 /** The subset of pino's interface that Kvorum uses. */
 export interface Logger {
@@ -39,6 +41,19 @@ export interface NodeOptions {
   readonly listen?: string;
   /** Names and peer addresses of all first members, this node's own among them. Absent: a cluster of one. Ignored once the data directory belongs to a cluster. */
   readonly initialCluster?: Readonly<Record<string, string>>;
+  /**
+   * Peer addresses (HOST:PORT) of members of a running cluster that this node is to join. Not with `initialCluster`. Ignored once the data directory belongs to a
+   * cluster.
+   */
+  readonly join?: readonly string[];
+  /** With `join`: as what. Default `voter`: a learner that is made a voter once it has caught up. */
+  readonly role?: 'voter' | 'learner' | 'agent';
+  /** With `join`: id or name of the member whose place this node takes. */
+  readonly replaces?: string;
+  /** With `join`: a ticket in the place of the secret, which the node is given when it is let in. See `members.createToken`. */
+  readonly joinToken?: string;
+  /** HOST:PORT that others reach the peer port at, when that is not the address listened on. Default: `listen`, or what the initial cluster says. */
+  readonly advertise?: string;
   /** Shared secret of the cluster, at least 16 bytes; needed with more than one member. */
   readonly secret?: string;
   /** Serve the HTTP API; absent or false: embedded use only. */
@@ -157,7 +172,8 @@ export interface MemberInfo {
   readonly addresses: readonly string[];
   readonly http: string | null;
   readonly pid: number | null;
-  readonly health: 'alive' | 'unreachable';
+  /** As gossip and links tell: `suspect` did not answer of late. */
+  readonly health: 'alive' | 'suspect' | 'unreachable';
   /** Known on the leader and for this node itself. */
   readonly matchIndex: number | null;
   readonly appliedIndex: number | null;
@@ -204,6 +220,8 @@ export interface KvorumNode extends Coordination, AsyncDisposable {
     options?: MutationOptions,
   ): Promise<DeleteAnswer>;
   list(options?: ListOptions): Promise<ListAnswer>;
+  /** Changes who belongs to the cluster. */
+  readonly members: Members;
   cluster(): ClusterInfo;
   /** Group, revision, term and name, as of now. */
   head(): AnswerHead;
