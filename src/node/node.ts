@@ -3,14 +3,12 @@ import { Registry } from 'prom-client';
 import { KvorumError } from '../errors.ts';
 import type { SoftState } from '../raft/types.ts';
 import type { Store } from '../storage/types.ts';
-import { PROTOCOL_VERSION } from '../transport/limits.ts';
-import type { Channel, Hello, PeerEvent, Transport, Verdict } from '../transport/types.ts';
+import type { Channel, PeerEvent, Transport } from '../transport/types.ts';
 import type { Environment } from './env.ts';
-import { judgeClient, judgeHello, judgeProtocol } from './admission.ts';
 import { Bootstrap, bootstrapAlone } from './bootstrap.ts';
 import type { ClusterMap } from './cluster-map.ts';
 import { stageFirstEntry } from './first-entry.ts';
-import { decodeAnswers, decodePropose, decodeStored, encodeStored, FRAME, type StoredFrame } from './forwarding.ts';
+import { decodeAnswers, decodePropose, decodeStored, FRAME } from './forwarding.ts';
 import { commit, openIdentity, type Identity } from './identity.ts';
 import { checkTimeout } from './calls.ts';
 import type {
@@ -25,7 +23,14 @@ import type {
   WatchOptions,
 } from './coordination.ts';
 import { deferServices } from './deferred.ts';
+import { Doorkeeper } from './doorkeeper.ts';
+import { IndexNotes } from './index-notes.ts';
+import { Joining } from './joining.ts';
+import { loadSecret } from './join-records.ts';
 import { Loop } from './loop.ts';
+import { MemberDuties } from './member-duties.ts';
+import { MemberService } from './member-service.ts';
+import type { Members } from './member-types.ts';
 import { describeCluster } from './members.ts';
 import { PeerMemory } from './peer-memory.ts';
 import { registerMetrics } from './metrics.ts';
@@ -60,6 +65,8 @@ import type {
 /** The one group of today; the number is in every key and message, so that there can be more. */
 const GROUP = 1;
 const NOTE_EVERY_MS = 250;
+/** How often the leader looks whether something is to be done for the members. */
+const KEEP_MEMBERS_EVERY_MS = 100;
 const DRAIN_TIMEOUT_MS = 2000;
 const DRAIN_LOOK_MS = 5;
 /** Bytes of applied state flushed in one batch when the node closes. */
@@ -78,6 +85,8 @@ interface Joined {
   readonly replica: Replica;
   readonly services: Services;
   readonly transfer: Transfer;
+  readonly members: MemberDuties;
+  readonly notes: IndexNotes;
 }
 
 export class Node implements KvorumNode {
@@ -88,27 +97,22 @@ export class Node implements KvorumNode {
   readonly elections: Elections;
   readonly barriers: Barriers;
   readonly counters: Counters;
+  readonly members: Members;
   readonly #options: ResolvedOptions;
   readonly #platform: Platform;
   readonly #env: Environment;
   readonly #store: Store;
   readonly #identity: Identity;
   readonly #loop: Loop;
-  /** Tells this process from the one before and the one after it. */
-  readonly #process: string;
-  /**
-   * By member: the process that was admitted last. What it says of its disk may be older than what it has acknowledged since, when its hello lay unread while another
-   * link was up: then it is to say it again.
-   */
-  readonly #admitted = new Map<string, string>();
   /** What peers said of themselves when they were last here. */
   readonly #seen = new Map<string, { address: string; http: string; pid: number }>();
   #bootstrap!: Bootstrap;
+  /** Set on a node that is to join a running cluster. */
+  #joining: Joining | null = null;
+  #doorkeeper!: Doorkeeper;
   #memory!: PeerMemory;
   #transport!: Transport;
-  #stopNoting: (() => void) | null = null;
-  /** What each peer was told of this node's own log, over the link that it has now. */
-  readonly #toldStored = new Map<string, number>();
+  #stopBeats: (() => void) | null = null;
   /** Callers that are no members. */
   readonly #remote: RemoteServer;
   #joined: Joined | null = null;
@@ -142,7 +146,6 @@ export class Node implements KvorumNode {
     this.#options = options;
     this.#platform = platform;
     this.#env = platform.env;
-    this.#process = `${platform.pid} ${platform.env.wallTime()} ${platform.env.now()}`;
     this.#store = store;
     this.#identity = identity;
     this.registry = options.registry instanceof Registry ? options.registry : new Registry();
@@ -155,6 +158,13 @@ export class Node implements KvorumNode {
     this.elections = deferred.elections;
     this.barriers = deferred.barriers;
     this.counters = deferred.counters;
+    this.members = new MemberService({
+      call: (operation, timeoutMs, signal) =>
+        this.#serving(({ members }) => members.call(operation, timeoutMs, signal)),
+      secret: () => this.#secret,
+      clusterId: () => this.clusterId,
+      wallTime: () => this.#env.wallTime(),
+    });
     this.#remote = new RemoteServer({
       node: this,
       env: this.#env,
@@ -190,8 +200,15 @@ export class Node implements KvorumNode {
 
   /** How others reach this node: what the initial cluster says, since the address listened on may be a wildcard. */
   get #advertised(): string {
-    const given = this.#options.initialCluster[this.name];
+    const { advertise, initialCluster } = this.#options;
+    if (advertise !== null) return advertise;
+    const given = initialCluster[this.name];
     return given === undefined || given.endsWith(':0') ? this.address : given;
+  }
+
+  /** What this node was started with, or was given when it joined. */
+  get #secret(): string | null {
+    return this.#options.secret ?? loadSecret(this.#store);
   }
 
   get url(): string | null {
@@ -287,7 +304,11 @@ export class Node implements KvorumNode {
     check('open', this.#closing === null, this.#closing === null ? 'not closing' : 'the node is closing');
     const replica = this.#joined?.replica;
     if (replica === undefined) {
-      check('joined', false, 'waiting for the first members of the cluster');
+      check(
+        'joined',
+        false,
+        this.#joining === null ? 'waiting for the first members of the cluster' : 'waiting to join',
+      );
     } else {
       const { leader } = replica.softState;
       const { commit: committed } = replica.core.status();
@@ -307,7 +328,7 @@ export class Node implements KvorumNode {
   // Coming up.
 
   async #listen(): Promise<void> {
-    const { name, listen, secret, logger, initialCluster } = this.#options;
+    const { name, listen, logger, initialCluster } = this.#options;
     const tell = (message: string): void => logger.info({ node: name }, message);
     this.#bootstrap = new Bootstrap({
       store: this.#store,
@@ -319,14 +340,29 @@ export class Node implements KvorumNode {
       schedule: (delayMs, task) => this.#env.after(delayMs, task),
     });
     this.#memory = new PeerMemory(this.#store.node);
+    this.#prepareToJoin(tell);
+    this.#doorkeeper = new Doorkeeper({
+      name,
+      identity: this.#identity,
+      process: `${this.#platform.pid} ${this.#env.wallTime()} ${this.#env.now()}`,
+      pid: this.#platform.pid,
+      groups: new Map([[GROUP, this.#store.group(GROUP)]]),
+      bootstrap: this.#bootstrap,
+      joining: this.#joining,
+      memory: this.#memory,
+      address: () => this.#advertised,
+      http: () => this.url ?? '',
+      members: () => this.#joined?.replica.machine.memberMap ?? null,
+      judgeCaller: (hello) => this.#remote.judge(hello),
+    });
     this.#transport = await this.#platform.createTransport({
       privateKey: this.#identity.privateKey,
       listen,
-      secret,
+      secret: this.#secret,
       logger,
       handlers: {
-        hello: () => this.#hello(),
-        admit: (hello) => this.#admit(hello),
+        hello: () => this.#doorkeeper.hello(),
+        admit: (hello) => this.#doorkeeper.admit(hello),
         frame: (from, channel, frame) => this.#frame(from, channel, frame),
         peer: (event) => this.#peer(event),
         transient: isClient,
@@ -334,14 +370,51 @@ export class Node implements KvorumNode {
     });
   }
 
+  /** A node that belongs to a cluster already is a member that starts again, whatever it was started with. */
+  #prepareToJoin(tell: (message: string) => void): void {
+    const { join, joinToken, name, replaces, role } = this.#options;
+    if (join === null || this.#bootstrap.map !== null) return;
+    if (this.#secret === null && joinToken === null) {
+      throw new KvorumError('ERR_CONFIG', 'to join a cluster a node needs its secret, or a join token');
+    }
+    this.#joining = new Joining({
+      store: this.#store,
+      env: this.#env,
+      name,
+      bootEpoch: this.#identity.bootEpoch,
+      addresses: join,
+      role,
+      replaces,
+      log: tell,
+    });
+  }
+
+  /** The map of the cluster that this node belongs to from now on. */
+  async #enter(): Promise<ClusterMap> {
+    const { initialCluster, signal } = this.#options;
+    const bootstrap = this.#bootstrap;
+    if (bootstrap.map !== null) return bootstrap.map;
+    if (this.#joining !== null) {
+      const map = await this.#joining.run(this.#transport, { signal });
+      bootstrap.settled(map);
+      for (const address of this.#options.join ?? []) this.#transport.disconnect(address);
+      return map;
+    }
+    if (Object.keys(initialCluster).length === 1) {
+      const map = await this.#bootstrapAlone();
+      bootstrap.settled(map);
+      return map;
+    }
+    return bootstrap.run(this.#transport, { signal });
+  }
+
   /**
    * Joins the cluster: waits for every first member at the first start. Rejects as `Bootstrap.run`, or with the signal's reason; the node is
    * to be closed then.
    */
   async join(): Promise<void> {
-    const { limits, logger, name, signal } = this.#options;
-    const alone = Object.keys(this.#options.initialCluster).length === 1 && this.#bootstrap.map === null;
-    const map = alone ? await this.#bootstrapAlone() : await this.#bootstrap.run(this.#transport, { signal });
+    const { limits, logger, name } = this.#options;
+    const map = await this.#enter();
     const env = this.#env;
     const store = this.#store.group(GROUP);
     const send = (to: string, channel: Channel, parts: readonly Uint8Array[]): boolean =>
@@ -360,6 +433,7 @@ export class Node implements KvorumNode {
       softStateChanged: (state) => this.#softStateChanged(state),
       applied: (effects, now) => this.#joined?.services.applied(effects, now),
       stateReplaced: () => this.#joined?.services.stateReplaced(),
+      configurationChanged: () => this.#joined?.members.configurationChanged(),
       failed: (error) => this.#loop.fail(error),
       createCore: this.#platform.createCore,
     });
@@ -375,8 +449,25 @@ export class Node implements KvorumNode {
         warn: (error, message) => logger.warn({ node: name, err: error }, message),
       }),
       transfer: new Transfer({ env, replica, bootEpoch: this.#identity.bootEpoch, send }),
+      members: new MemberDuties({
+        env,
+        map,
+        identity: this.#identity,
+        replica,
+        store: this.#store,
+        transport: this.#transport,
+        electionTimeoutMs: this.#options.timing.electionTimeoutMs,
+        secret: () => this.#secret,
+        ownAddress: () => this.#advertised,
+        staged: () => this.#commitLater(),
+        removed: (error) => {
+          if (this.#closing === null) this.#loop.fail(error);
+        },
+      }),
+      notes: new IndexNotes({ replica, memory: this.#memory, send }),
     };
-    const { services } = this.#joined;
+    const { members, notes, services } = this.#joined;
+    members.configurationChanged();
     this.#platform.joined?.(this.#joined);
     registerMetrics(this.registry, {
       replica,
@@ -386,7 +477,16 @@ export class Node implements KvorumNode {
       remote: this.#remote,
     });
     this.#loop.start();
-    this.#stopNoting = env.every(NOTE_EVERY_MS, () => this.#noteIndexes());
+    const stopNoting = env.every(NOTE_EVERY_MS, () => {
+      if (this.#failure === null && notes.tick(env.now())) this.#commitLater();
+    });
+    const stopKeeping = env.every(KEEP_MEMBERS_EVERY_MS, () => {
+      if (this.#failure === null) members.tick();
+    });
+    this.#stopBeats = () => {
+      stopNoting();
+      stopKeeping();
+    };
     logger.info({ node: name, id: this.id, cluster: map.clusterId, address: this.address }, 'joined the cluster');
   }
 
@@ -427,61 +527,20 @@ export class Node implements KvorumNode {
 
   // Peers.
 
-  #hello(): Hello {
-    const { log } = this.#store.group(GROUP);
-    return {
-      clusterId: this.#bootstrap.map?.clusterId ?? null,
-      id: this.#identity.id,
-      name: this.name,
-      peerId: this.#identity.peerId,
-      bootEpoch: this.#identity.bootEpoch,
-      address: this.#advertised,
-      http: this.url ?? '',
-      pid: this.#platform.pid,
-      protocol: PROTOCOL_VERSION,
-      extra: { bootstrap: this.#bootstrap.facts(), lastIndex: { [GROUP]: log.lastIndex() }, process: this.#process },
-    };
-  }
-
-  #admit(hello: Hello): Verdict {
-    const { map } = this.#bootstrap;
-    if (isClient(hello)) {
-      const members = this.#joined?.replica.machine.members ?? map?.members ?? [];
-      return judgeClient({ clusterId: map?.clusterId ?? null, members }, hello) ?? this.#remote.judge(hello);
-    }
-    const process = hello.extra['process'];
-    if (map === null) {
-      const verdict = judgeProtocol(hello) ?? this.#bootstrap.judge(hello);
-      if (verdict.ok && typeof process === 'string') this.#admitted.set(hello.id, process);
-      return verdict;
-    }
-    const members = this.#joined?.replica.machine.members ?? [];
-    const verdict = judgeHello(
-      {
-        clusterId: map.clusterId,
-        members: members.length > 0 ? members : map.members,
-        remembered: (id) => this.#memory.get(id),
-      },
-      hello,
-    );
-    if (!verdict.ok) {
-      const same = typeof process === 'string' && this.#admitted.get(hello.id) === process;
-      if (verdict.code !== 'ERR_MEMBER_REPLACED' || !same) return verdict;
-      const message = `what ${hello.name} says of its disk is older than what it has acknowledged since: dial again`;
-      return { ok: false, code: 'ERR_UNAVAILABLE', message };
-    }
-    this.#memory.noteEpoch(hello.id, hello.bootEpoch);
-    if (typeof process === 'string') this.#admitted.set(hello.id, process);
-    return verdict;
+  #commitLater(): void {
+    this.#store.commit(false, (error) => {
+      if (error !== null) this.#loop.fail(error);
+    });
   }
 
   #frame(from: string, channel: Channel, frame: Uint8Array): void {
     if (this.#remote.has(from)) return this.#remote.frame(from, channel, frame);
     if (this.#bootstrap.frame(from, channel, frame)) return;
+    if (this.#joining?.frame(from, channel, frame) === true) return;
     const joined = this.#joined;
     // A peer that joined earlier may speak of the group before this node has opened it: it will say it again.
     if (joined === null || this.#failure !== null) return;
-    const { replica, transfer } = joined;
+    const { replica, transfer, members, notes } = joined;
     switch (channel) {
       case 'raft':
         return replica.raftFrame(from, frame);
@@ -490,8 +549,8 @@ export class Node implements KvorumNode {
       case 'client':
         if (frame[0] === FRAME.propose) return replica.proposeFrame(from, decodePropose(frame));
         if (frame[0] === FRAME.proposeResult) return replica.resultFrame(from, decodeAnswers(frame));
-        if (frame[0] === FRAME.stored) return this.#noteStored(from, decodeStored(frame));
-        if (transfer.frame(from, frame)) return;
+        if (frame[0] === FRAME.stored) return notes.stored(from, decodeStored(frame));
+        if (transfer.frame(from, frame) || members.frame(from, frame)) return;
         throw new KvorumError('ERR_INVALID_ARGUMENT', `a client frame of unknown kind ${frame[0] ?? 'none'}`);
       default:
         throw new KvorumError('ERR_INVALID_ARGUMENT', `this version does not speak on the ${channel} channel`);
@@ -503,10 +562,10 @@ export class Node implements KvorumNode {
     const hello = event.type === 'refused' ? event.hello : event.peer.hello;
     if (hello !== null && isClient(hello)) return this.#client(event);
     this.#bootstrap.peer(event);
+    this.#joining?.peer(event);
     if (event.type === 'refused') return this.#refused(event);
     const { peer } = event;
-    // What was on its way on an earlier link may be lost: it is told again.
-    this.#toldStored.delete(peer.id);
+    this.#joined?.notes.linkChanged(peer.id);
     this.#seen.set(peer.id, { address: peer.address, http: peer.hello.http, pid: peer.hello.pid });
     const fields = { node: name, peer: peer.name, address: peer.address };
     switch (event.type) {
@@ -517,6 +576,7 @@ export class Node implements KvorumNode {
         logger.warn(fields, 'the link to a peer closed');
         this.#joined?.replica.peerDown(peer.id);
         this.#joined?.transfer.peerDown(peer.id);
+        this.#joined?.members.peerDown(peer.id);
         return;
       case 'lost':
         logger.warn(fields, 'the process of a peer is gone');
@@ -542,8 +602,9 @@ export class Node implements KvorumNode {
     const { hello } = event;
     if (hello === null || hello.clusterId !== clusterId) return;
     if (!replica.machine.members.some(({ peerId }) => peerId === hello.peerId)) return;
-    if (event.code === 'ERR_MEMBER_REPLACED' || event.code === 'ERR_WRONG_CLUSTER') {
-      this.#loop.fail(new KvorumError(event.code, event.message));
+    const { code } = event;
+    if (code === 'ERR_MEMBER_REPLACED' || code === 'ERR_WRONG_CLUSTER' || code === 'ERR_MEMBER_REMOVED') {
+      this.#loop.fail(new KvorumError(code, event.message));
     }
   }
 
@@ -554,35 +615,6 @@ export class Node implements KvorumNode {
       { node: name, role, leader: members.find(({ id }) => id === leader)?.name ?? leader },
       leader === null ? 'no leader is known' : 'a leader is known',
     );
-  }
-
-  /** What members have acknowledged is remembered, so that an old copy of one's disk is known when it comes back. */
-  #noteIndexes(): void {
-    const { replica } = this.#joined as Joined;
-    if (this.#failure !== null) return;
-    if (replica.softState.role === 'leader') {
-      const { progress, commit: committed, persistedIndex } = replica.core.status();
-      for (const { id, match } of progress) this.#memory.noteIndex(id, GROUP, Math.min(match, committed));
-      // Nobody counts what the leader itself has: it says so, or an old copy of its disk would pass for it later.
-      const stored = Math.min(persistedIndex, committed);
-      for (const { id } of progress) {
-        if (stored <= (this.#toldStored.get(id) ?? 0)) continue;
-        const frame = encodeStored({ group: GROUP, index: stored });
-        if (this.#transport.send(id, 'client', frame)) this.#toldStored.set(id, stored);
-      }
-    }
-    if (this.#memory.stage(this.#env.now())) {
-      this.#store.commit(false, (error) => {
-        if (error !== null) this.#loop.fail(error);
-      });
-    }
-  }
-
-  #noteStored(from: string, { group, index }: StoredFrame): void {
-    const { replica } = this.#joined as Joined;
-    if (group !== GROUP || !replica.machine.members.some(({ id }) => id === from)) return;
-    // Only what is known to be committed can never be cut off again.
-    this.#memory.noteIndex(from, GROUP, Math.min(index, replica.core.status().commit));
   }
 
   // Going down.
@@ -613,6 +645,7 @@ export class Node implements KvorumNode {
     server?.stopAccepting();
     // Whoever watches goes on elsewhere.
     this.#joined?.services.close();
+    this.#joined?.members.close(new KvorumError('ERR_CLOSED', 'the node is closed'));
     const replica = this.#joined?.replica;
     if (replica !== undefined && this.#failure === null) {
       await this.#handOver(replica, left());
@@ -622,7 +655,7 @@ export class Node implements KvorumNode {
       await server?.close({ drainTimeoutMs: left() });
     } finally {
       // Whatever the server had to say: port and directory are free when this ends.
-      this.#stopNoting?.();
+      this.#stopBeats?.();
       this.#loop.stop(new KvorumError('ERR_CLOSED', 'the node is closed'));
       if (replica !== undefined && this.#failure === null) await this.#flush();
       this.#remote.close();

@@ -48,6 +48,12 @@ export interface ResolvedOptions {
   readonly dataDir: string;
   readonly listen: string;
   readonly initialCluster: Readonly<Record<string, string>>;
+  /** Addresses of members of a running cluster; null: not to join one. */
+  readonly join: readonly string[] | null;
+  readonly role: 'voter' | 'learner' | 'agent';
+  readonly replaces: string | null;
+  readonly joinToken: string | null;
+  readonly advertise: string | null;
   readonly secret: string | null;
   readonly http: HttpOptions | null;
   readonly logger: Logger;
@@ -60,9 +66,17 @@ export interface ResolvedOptions {
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const MIN_SECRET_BYTES = 16;
+const MAX_JOIN_ADDRESSES = 100;
+const ROLES = ['voter', 'learner', 'agent'] as const;
+/** Hosts that say where to listen, and nothing about how to be reached. */
+const WILDCARD = /^(?:0\.0\.0\.0|\[::\]):/;
 
 function bad(message: string): KvorumError {
   return new KvorumError('ERR_CONFIG', message);
+}
+
+export function isName(text: string): boolean {
+  return NAME.test(text);
 }
 
 /** True for `HOST:PORT`; an IPv6 host stands in brackets. */
@@ -98,6 +112,11 @@ const KNOWN: readonly (keyof NodeOptions)[] = [
   'dataDir',
   'listen',
   'initialCluster',
+  'join',
+  'role',
+  'replaces',
+  'joinToken',
+  'advertise',
   'secret',
   'http',
   'logger',
@@ -117,6 +136,7 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
   if (typeof name !== 'string' || !NAME.test(name)) {
     throw bad(`name must be 1 to 63 letters, digits, '-', '_' or '.', not ${JSON.stringify(name)}`);
   }
+  const addresses = resolveJoin(options);
   const initialCluster = resolveCluster(name, options);
   const own = initialCluster[name] as string;
   const listen = options.listen ?? own;
@@ -145,6 +165,11 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
     dataDir: options.dataDir ?? join('.kvorum', name),
     listen,
     initialCluster,
+    join: addresses,
+    role: options.role ?? 'voter',
+    replaces: options.replaces ?? null,
+    joinToken: options.joinToken ?? null,
+    advertise: options.advertise ?? null,
     secret,
     http,
     logger: options.logger ?? silent,
@@ -154,6 +179,45 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
     timing,
     signal: options.signal,
   };
+}
+
+/** Throws for what is only about joining and stands without it. */
+function resolveJoin({
+  join,
+  initialCluster,
+  role,
+  replaces,
+  joinToken,
+  advertise,
+  listen,
+}: NodeOptions): readonly string[] | null {
+  if (advertise !== undefined && !isAddress(advertise, false)) {
+    throw bad(`advertise must be HOST:PORT, not ${JSON.stringify(advertise)}`);
+  }
+  if (join === undefined) {
+    if (role !== undefined && role !== 'voter') throw bad(`role ${role} is for a node that joins a cluster: give join`);
+    if (replaces !== undefined) throw bad('replaces is for a node that joins a cluster: give join');
+    if (joinToken !== undefined) throw bad('joinToken is for a node that joins a cluster: give join');
+    return null;
+  }
+  if (initialCluster !== undefined)
+    throw bad('join and initialCluster exclude each other: a cluster is either formed or joined');
+  if (!Array.isArray(join) || join.length === 0 || join.length > MAX_JOIN_ADDRESSES) {
+    throw bad(`join must be a list of 1 to ${MAX_JOIN_ADDRESSES} addresses`);
+  }
+  for (const address of join as unknown[]) {
+    if (typeof address !== 'string' || !isAddress(address, false)) {
+      throw bad(`join must be a list of HOST:PORT, not ${JSON.stringify(address)}`);
+    }
+  }
+  if (role !== undefined && !ROLES.includes(role))
+    throw bad(`role must be one of ${ROLES.join(', ')}, not ${String(role)}`);
+  if (replaces !== undefined && (typeof replaces !== 'string' || replaces === ''))
+    throw bad('replaces must be the id or name of a member');
+  if (advertise === undefined && listen !== undefined && WILDCARD.test(listen)) {
+    throw bad(`others cannot reach ${listen}: say how they reach this node with advertise`);
+  }
+  return join;
 }
 
 function resolveCluster(name: string, options: NodeOptions): Readonly<Record<string, string>> {

@@ -124,6 +124,7 @@ export class MemoryNode {
       softStateChanged: () => {},
       applied: () => {},
       stateReplaced: () => {},
+      configurationChanged: () => {},
       failed: (error) => this.loop.fail(error),
       createCore: createRaft,
     });

@@ -1,0 +1,112 @@
+/**
+ * What this node says of itself to peers, and whom it lets in: first members while a cluster comes into being, members and those who would join once it is there, and callers that are neither.
+ */
+import type { GroupStore } from '../storage/types.ts';
+import { PROTOCOL_VERSION } from '../transport/limits.ts';
+import type { Hello, Verdict } from '../transport/types.ts';
+import { judgeClient, judgeHello, judgeProtocol } from './admission.ts';
+import type { Bootstrap } from './bootstrap.ts';
+import type { Identity } from './identity.ts';
+import type { Joining } from './joining.ts';
+import { joinRoleOf } from './joining.ts';
+import type { MemberMap } from '../machine/members.ts';
+import type { PeerMemory } from './peer-memory.ts';
+import { isClient } from './remote/server.ts';
+
+export interface DoorkeeperOptions {
+  readonly name: string;
+  readonly identity: Identity;
+  /** Tells this process from the one before and the one after it. */
+  readonly process: string;
+  readonly pid: number;
+  /** By number. */
+  readonly groups: ReadonlyMap<number, GroupStore>;
+  readonly bootstrap: Bootstrap;
+  /** Set on a node that is to join a running cluster. */
+  readonly joining: Joining | null;
+  readonly memory: PeerMemory;
+  readonly address: () => string;
+  readonly http: () => string;
+  /** As the state machine has them; null before this node has joined. */
+  readonly members: () => MemberMap | null;
+  readonly judgeCaller: (hello: Hello) => Verdict;
+}
+
+export class Doorkeeper {
+  readonly #options: DoorkeeperOptions;
+  /**
+   * By member: the process that was admitted last. What it says of its disk may be older than what it has acknowledged since, when its hello lay unread while another
+   * link was up: then it is to say it again.
+   */
+  readonly #admitted = new Map<string, string>();
+
+  constructor(options: DoorkeeperOptions) {
+    this.#options = options;
+  }
+
+  hello(): Hello {
+    const { name, identity, bootstrap, joining, groups, process, pid, address, http } = this.#options;
+    const clusterId = bootstrap.map?.clusterId ?? null;
+    const lastIndex = Object.fromEntries([...groups].map(([group, { log }]) => [group, log.lastIndex()]));
+    return {
+      clusterId,
+      id: identity.id,
+      name,
+      peerId: identity.peerId,
+      bootEpoch: identity.bootEpoch,
+      address: address(),
+      http: http(),
+      pid,
+      protocol: PROTOCOL_VERSION,
+      extra: {
+        bootstrap: bootstrap.facts(),
+        lastIndex,
+        process,
+        ...(clusterId === null && joining !== null ? { join: joining.role } : {}),
+      },
+    };
+  }
+
+  admit(hello: Hello): Verdict {
+    const { bootstrap, joining, judgeCaller } = this.#options;
+    const { map } = bootstrap;
+    const known = this.#options.members();
+    const members = known === null || known.members.length === 0 ? (map?.members ?? []) : known.members;
+    if (isClient(hello)) {
+      return judgeClient({ clusterId: map?.clusterId ?? null, members }, hello) ?? judgeCaller(hello);
+    }
+    const process = hello.extra['process'];
+    if (map === null) {
+      const verdict =
+        judgeProtocol(hello) ??
+        (joining !== null ? joining.judge(hello) : joinRoleOf(hello) !== null ? NOT_FORMED : bootstrap.judge(hello));
+      if (verdict.ok && typeof process === 'string') this.#admitted.set(hello.id, process);
+      return verdict;
+    }
+    const verdict = judgeHello(
+      {
+        clusterId: map.clusterId,
+        members,
+        removed: known?.removed ?? [],
+        remembered: (id) => this.#options.memory.get(id),
+      },
+      hello,
+    );
+    if (!verdict.ok) {
+      const same = typeof process === 'string' && this.#admitted.get(hello.id) === process;
+      if (verdict.code !== 'ERR_MEMBER_REPLACED' || !same) return verdict;
+      const message = `what ${hello.name} says of its disk is older than what it has acknowledged since: dial again`;
+      return { ok: false, code: 'ERR_UNAVAILABLE', message };
+    }
+    // A node that only asks to be let in has promised nothing yet, and may be wiped and come again.
+    if (hello.clusterId !== null) this.#options.memory.noteEpoch(hello.id, hello.bootEpoch);
+    if (typeof process === 'string') this.#admitted.set(hello.id, process);
+    return verdict;
+  }
+}
+
+const NOT_FORMED: Verdict = {
+  ok: false,
+  code: 'ERR_UNAVAILABLE',
+  message: 'this cluster is not formed yet: a node can join it when it is',
+};

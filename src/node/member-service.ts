@@ -1,0 +1,89 @@
+/** `node.members`: what callers give is checked here, and becomes a wish that the leader fulfils. */
+import { peerIdFromString } from '@libp2p/peer-id';
+import { KvorumError } from '../errors.ts';
+import { memberId } from '../transport/peer-id.ts';
+import { checkTimeout, invalid } from './calls.ts';
+import type { CallOptions } from './call-types.ts';
+import type { Newcomer } from './member-changes.ts';
+import type { MemberOperation } from './member-frames.ts';
+import type { JoinToken, JoinTokenOptions, MemberAnswer, Members, NewMember } from './member-types.ts';
+import type { MemberChanged } from './membership.ts';
+import { isAddress, isName } from './options.ts';
+
+export interface MemberServiceOptions {
+  call(operation: MemberOperation, timeoutMs: number, signal?: AbortSignal): Promise<MemberChanged>;
+  /** Null: a cluster of one without a secret. */
+  secret(): string | null;
+  clusterId(): string;
+  wallTime(): number;
+}
+
+const MAX_TEXT = 128;
+
+export class MemberService implements Members {
+  readonly #options: MemberServiceOptions;
+
+  constructor(options: MemberServiceOptions) {
+    this.#options = options;
+  }
+
+  async add(member: NewMember, options?: CallOptions): Promise<MemberAnswer> {
+    return answered(await this.#call({ type: 'add', member: checkMember(member) }, options));
+  }
+
+  async promote(member: string, options?: CallOptions): Promise<MemberAnswer> {
+    return answered(await this.#call({ type: 'promote', member: checkText('member', member) }, options));
+  }
+
+  async demote(member: string, options?: CallOptions): Promise<MemberAnswer> {
+    return answered(await this.#call({ type: 'demote', member: checkText('member', member) }, options));
+  }
+
+  async replace(member: string, by: string, options?: CallOptions): Promise<MemberAnswer> {
+    const operation = { type: 'replace', member: checkText('member', member), by: checkText('by', by) } as const;
+    return answered(await this.#call(operation, options));
+  }
+
+  async remove(member: string, options?: CallOptions): Promise<{ readonly removed: boolean }> {
+    const { changed } = await this.#call({ type: 'remove', member: checkText('member', member) }, options);
+    return { removed: changed };
+  }
+
+  createToken(_options: JoinTokenOptions = {}): Promise<JoinToken> {
+    return Promise.reject(new KvorumError('ERR_CONFIG', 'not yet'));
+  }
+
+  async #call(operation: MemberOperation, options: CallOptions = {}): Promise<MemberChanged> {
+    return await this.#options.call(operation, checkTimeout(options.timeoutMs), options.signal);
+  }
+}
+
+function answered({ id, name, role }: MemberChanged): MemberAnswer {
+  return { id, name, role };
+}
+
+function checkText(what: string, value: unknown): string {
+  if (typeof value === 'string' && value !== '' && value.length <= MAX_TEXT) return value;
+  throw invalid(`${what} must be the id or name of a member`);
+}
+
+function checkMember({ name, peerId, address, role = 'voter', replaces }: NewMember): Newcomer {
+  if (typeof name !== 'string' || !isName(name)) {
+    throw invalid(`name must be 1 to 63 letters, digits, '-', '_' or '.', not ${JSON.stringify(name)}`);
+  }
+  if (typeof address !== 'string' || !isAddress(address, false)) {
+    throw invalid(`address must be HOST:PORT, not ${JSON.stringify(address)}`);
+  }
+  if (role !== 'voter' && role !== 'learner') throw invalid(`role must be voter or learner, not ${String(role)}`);
+  const replaced = replaces === undefined ? null : checkText('replaces', replaces);
+  return { id: idOf(peerId), name, peerId, address, role, replaces: replaced };
+}
+
+function idOf(peerId: unknown): string {
+  try {
+    if (typeof peerId === 'string' && peerId.length <= MAX_TEXT) return memberId(peerIdFromString(peerId));
+  } catch (cause) {
+    throw new KvorumError('ERR_INVALID_ARGUMENT', `peerId is no libp2p peer id: ${JSON.stringify(peerId)}`, { cause });
+  }
+  throw invalid('peerId must be a libp2p peer id, as the node shows when it starts');
+}
