@@ -9,8 +9,16 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 export const DEFAULT_LIMITS: TransportLimits = {
-  maxFrameBytes: { raft: 16 * MIB, snapshot: 16 * MIB, client: 16 * MIB, gossip: 64 * KIB, dht: 64 * KIB },
-  maxQueueBytes: { raft: 64 * MIB, snapshot: 8 * MIB, client: 16 * MIB, gossip: MIB, dht: MIB },
+  maxFrameBytes: {
+    raft: 16 * MIB,
+    snapshot: 16 * MIB,
+    client: 16 * MIB,
+    gossip: 64 * KIB,
+    ping: 64 * KIB,
+    dht: 64 * KIB,
+  },
+  // A ping that has waited long is worth nothing: better none than an old one.
+  maxQueueBytes: { raft: 64 * MIB, snapshot: 8 * MIB, client: 16 * MIB, gossip: MIB, ping: 64 * KIB, dht: MIB },
 };
 
 /** `limits` over the defaults, channel by channel. */

@@ -7,9 +7,9 @@
 import type { NodeId } from '../raft/types.ts';
 
 /** A class of traffic with its own stream and its own queue: a heartbeat never waits behind a snapshot. */
-export type Channel = 'raft' | 'snapshot' | 'client' | 'gossip' | 'dht';
+export type Channel = 'raft' | 'snapshot' | 'client' | 'gossip' | 'ping' | 'dht';
 
-export const CHANNELS: readonly Channel[] = ['raft', 'snapshot', 'client', 'gossip', 'dht'];
+export const CHANNELS: readonly Channel[] = ['raft', 'snapshot', 'client', 'gossip', 'ping', 'dht'];
 
 /**
  * What peers tell each other inside the admission handshake, after each has proved that it knows the cluster secret. JSON-able.
@@ -96,6 +96,8 @@ export interface Transport {
   send(to: NodeId, channel: Channel, parts: readonly Uint8Array[]): boolean;
   /** Bytes queued and not yet given to the operating system. */
   queuedBytes(to: NodeId, channel: Channel): number;
+  /** Closes every connection to the peer gently: what its open streams were given leaves first. It is told nothing, and may come again; an address given to `connect` is dialled again. */
+  hangUp(id: NodeId): void;
   /** Closes every connection to the peer (a removed or refused one). */
   drop(id: NodeId, code: string, message: string): void;
   stats(): TransportStats;
@@ -121,8 +123,8 @@ export interface TransportStats {
 }
 
 export interface TransportLimits {
-  /** Largest frame accepted or sent, by channel. Default 16 MiB (gossip and dht 64 KiB). */
+  /** Largest frame accepted or sent, by channel. Default 16 MiB (gossip, ping and dht 64 KiB). */
   readonly maxFrameBytes: Readonly<Record<Channel, number>>;
-  /** Queue of one peer and channel. Default 64 MiB raft, 8 MiB snapshot, 16 MiB client, 1 MiB gossip and dht. */
+  /** Queue of one peer and channel. Default 64 MiB raft, 8 MiB snapshot, 16 MiB client, 1 MiB gossip and dht, 64 KiB ping. */
   readonly maxQueueBytes: Readonly<Record<Channel, number>>;
 }

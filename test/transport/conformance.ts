@@ -168,7 +168,7 @@ export function transportConformance(name: string, makeHarness: () => Harness): 
           b.transport.send(a.id, channel, [Uint8Array.of(i, i)]);
         }
       }
-      await h.until(() => a.frames.length === 250 && b.frames.length === 250, 'all frames');
+      await h.until(() => a.frames.length === 300 && b.frames.length === 300, 'all frames');
       for (const channel of CHANNELS) {
         const at = (node: TestNode): number[] =>
           node.frames.filter((frame) => frame.channel === channel).map((frame) => frame.frame[0]!);
@@ -196,6 +196,30 @@ export function transportConformance(name: string, makeHarness: () => Harness): 
       await h.until(() => b.frames.length === chunks + 1, 'all frames');
       expect(ahead).toBeGreaterThanOrEqual(0);
       expect(ahead).toBeLessThan(chunks / 2);
+    });
+
+    test('a full gossip queue does not hold up a ping, and the queue of pings is small', async () => {
+      const [a, b, h] = await pair();
+      a.transport.send(b.id, 'ping', [Uint8Array.of(0)]);
+      await h.until(() => b.frames.length === 1, 'first frame');
+      let ahead = -1;
+      b.frames.length = 0;
+      b.onFrame = (_from, channel) => {
+        if (channel === 'ping' && ahead < 0) ahead = b.frames.length - 1;
+      };
+      const table = pattern(60_000, 1);
+      let tables = 0;
+      while (a.transport.send(b.id, 'gossip', [table])) tables++;
+      expect(tables).toBe(Math.floor((1024 * 1024) / 60_000));
+      let pings = 0;
+      while (a.transport.send(b.id, 'ping', [pattern(1024, 2)])) pings++;
+      // With or without a header for each frame.
+      expect(pings).toBeGreaterThanOrEqual(63);
+      expect(pings).toBeLessThanOrEqual(64);
+      await h.until(() => b.frames.length === tables + pings, 'all frames');
+      expect(ahead).toBeGreaterThanOrEqual(0);
+      expect(ahead).toBeLessThan(tables / 2);
+      expect(() => a.transport.send(b.id, 'ping', [new Uint8Array(64 * 1024 + 1)])).toThrow(/over the limit/);
     });
 
     test('drops and counts frames beyond the queue of a channel, and goes on when it has emptied', async () => {
@@ -378,6 +402,23 @@ export function transportConformance(name: string, makeHarness: () => Harness): 
       expect(eventTypes(a)).not.toContain('lost');
       expect(eventTypes(b)).not.toContain('lost');
       expect(a.transport.peers()).toEqual([]);
+    });
+
+    test('hangUp closes the link after what its open streams were given, and the peer may come again', async () => {
+      const [a, b, h] = await pair();
+      a.transport.disconnect(b.transport.address);
+      a.transport.send(b.id, 'gossip', [Uint8Array.of(1)]);
+      await h.until(() => b.frames.length === 1, 'an open stream');
+      a.transport.send(b.id, 'gossip', [Uint8Array.of(2)]);
+      a.transport.hangUp(b.id);
+      await h.until(() => eventTypes(a).includes('down') && eventTypes(b).includes('down'), 'down');
+      await h.pass(300);
+      expect(b.frames.map(({ frame }) => frame[0])).toEqual([1, 2]);
+      expect(eventTypes(a)).toEqual(['up', 'down']);
+      expect(eventTypes(b)).toEqual(['up', 'down']);
+      b.transport.connect(a.transport.address);
+      await h.until(() => linked(a, b) && linked(b, a), 'linked again');
+      a.transport.hangUp('1');
     });
 
     test('a handler that throws loses the link, not the process', async () => {
