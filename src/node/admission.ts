@@ -110,8 +110,8 @@ function oldCopy(name: string, found: string, expected: string): Verdict {
   return refusal(
     'ERR_MEMBER_REPLACED',
     `the data directory of ${name} is an old copy: it ends with ${found}, and was here before with ${expected}. It may have forgotten votes ` +
-      `and acknowledged entries. If the newer data directory still exists, start ${name} with it; otherwise empty it, remove the member ` +
-      `${name} from the cluster and add this node as a new member`,
+      `and acknowledged entries. If the newer data directory still exists, start ${name} with it; otherwise empty it, and start ${name} with --join and ` +
+      `--replace ${name}, to take its own place as a new member`,
   );
 }
 

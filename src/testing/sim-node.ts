@@ -46,6 +46,8 @@ export class SimNode {
   failure: Error | null = null;
   /** Counts the starts. */
   starts = 0;
+  /** What it is started with the next time. */
+  options: NodeOptions;
   readonly #spec: SimNodeSpec;
   #process: VirtualProcess | null = null;
   #node: Node | null = null;
@@ -56,6 +58,7 @@ export class SimNode {
   constructor(spec: SimNodeSpec) {
     this.#spec = spec;
     this.name = spec.name;
+    this.options = spec.options;
     this.address = `${spec.name}:1`;
     this.disk = this.#newDisk();
   }
@@ -91,7 +94,7 @@ export class SimNode {
       if (this.#process === process) this.#failed(error instanceof Error ? error : new Error(String(error)));
     };
     try {
-      const node = await Node.open(this.#spec.options, this.#platform(process));
+      const node = await Node.open(this.options, this.#platform(process));
       if (process.stopped) return;
       this.#node = node;
       void node.failed.then(failed);
