@@ -4,6 +4,7 @@
 import type { GroupStore } from '../storage/types.ts';
 import { PROTOCOL_VERSION } from '../transport/limits.ts';
 import type { Hello, Verdict } from '../transport/types.ts';
+import { isAgent } from './agents.ts';
 import { judgeClient, judgeHello, judgeProtocol } from './admission.ts';
 import type { Bootstrap } from './bootstrap.ts';
 import type { Identity } from './identity.ts';
@@ -98,6 +99,8 @@ export class Doorkeeper {
       const message = `what ${hello.name} says of its disk is older than what it has acknowledged since: dial again`;
       return { ok: false, code: 'ERR_UNAVAILABLE', message };
     }
+    // Agents promise nothing, and there is no end of them.
+    if (isAgent(hello)) return verdict;
     // A node that only asks to be let in has promised nothing yet, and may be wiped and come again.
     if (hello.clusterId !== null) this.#options.memory.noteEpoch(hello.id, hello.bootEpoch);
     if (typeof process === 'string') this.#admitted.set(hello.id, process);

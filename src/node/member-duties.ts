@@ -10,6 +10,7 @@ import type { ClusterMap } from './cluster-map.ts';
 import type { Environment } from './env.ts';
 import type { Identity } from './identity.ts';
 import { JoinDesk } from './join-desk.ts';
+import type { LinkPool } from './links.ts';
 import { wasRemoved } from './member-changes.ts';
 import type { MemberOperation } from './member-frames.ts';
 import { MemberKeeper } from './member-keeper.ts';
@@ -24,6 +25,7 @@ export interface MemberDutiesOptions {
   readonly replica: Replica;
   readonly store: Store;
   readonly transport: Transport;
+  readonly links: LinkPool;
   readonly electionTimeoutMs: number;
   secret(): string | null;
   /** How others reach this node. */
@@ -49,7 +51,7 @@ export class MemberDuties {
 
   constructor(options: MemberDutiesOptions) {
     this.#options = options;
-    const { env, identity, map, replica, store, transport } = options;
+    const { env, identity, links, map, replica, store, transport } = options;
     const { id: ownId, bootEpoch } = identity;
     this.#membership = new Membership({
       env,
@@ -68,6 +70,7 @@ export class MemberDuties {
       env,
       store,
       transport,
+      links,
       ownId,
       first: map.members.filter(({ id }) => id !== ownId).map(({ address }) => address),
       staged: () => options.staged(),
@@ -83,6 +86,11 @@ export class MemberDuties {
 
   call(operation: MemberOperation, timeoutMs: number, signal?: AbortSignal): Promise<MemberChanged> {
     return this.#membership.call(operation, timeoutMs, signal);
+  }
+
+  /** Links to this peer are kept. */
+  keeps(id: NodeId): boolean {
+    return this.#roster.has(id);
   }
 
   /** Now and then. */

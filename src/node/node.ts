@@ -5,11 +5,15 @@ import type { SoftState } from '../raft/types.ts';
 import type { Store } from '../storage/types.ts';
 import type { Channel, PeerEvent, Transport } from '../transport/types.ts';
 import type { Environment } from './env.ts';
+import { AgentGate, isAgent } from './agents.ts';
 import { Bootstrap, bootstrapAlone } from './bootstrap.ts';
 import type { ClusterMap } from './cluster-map.ts';
 import { stageFirstEntry } from './first-entry.ts';
 import { decodeAnswers, decodePropose, decodeStored, FRAME } from './forwarding.ts';
-import { commit, openIdentity, type Identity } from './identity.ts';
+import { flushApplied, handOver, until } from './farewell.ts';
+import { registerGossipMetrics } from './gossip/metrics.ts';
+import { Liveness } from './gossip/liveness.ts';
+import { openIdentity, type Identity } from './identity.ts';
 import { checkTimeout } from './calls.ts';
 import type {
   Barriers,
@@ -27,15 +31,18 @@ import { Doorkeeper } from './doorkeeper.ts';
 import { IndexNotes } from './index-notes.ts';
 import { Joining } from './joining.ts';
 import { loadSecret } from './join-records.ts';
+import { LinkPool } from './links.ts';
 import { Loop } from './loop.ts';
 import { MemberDuties } from './member-duties.ts';
 import { MemberService } from './member-service.ts';
 import type { Members } from './member-types.ts';
-import { describeCluster } from './members.ts';
+import { describeCluster, type MemberSources } from './members.ts';
 import { PeerMemory } from './peer-memory.ts';
 import { registerMetrics } from './metrics.ts';
 import { resolveOptions, type ResolvedOptions } from './options.ts';
 import type { Platform } from './platform.ts';
+import { raftOptions } from './raft-options.ts';
+import { readinessOf } from './readiness.ts';
 import { isClient, RemoteServer } from './remote/server.ts';
 import { Replica } from './replica.ts';
 import { Services } from './services.ts';
@@ -68,9 +75,8 @@ const NOTE_EVERY_MS = 250;
 /** How often the leader looks whether something is to be done for the members. */
 const KEEP_MEMBERS_EVERY_MS = 100;
 const DRAIN_TIMEOUT_MS = 2000;
-const DRAIN_LOOK_MS = 5;
-/** Bytes of applied state flushed in one batch when the node closes. */
-const CLOSE_FLUSH_BYTES = 4 * 1024 * 1024;
+/** How long a node that goes waits for others to have heard of it. */
+const LEAVE_TIMEOUT_MS = 1000;
 
 /** Something that serves the node, and is closed with it. */
 export interface Server {
@@ -86,6 +92,7 @@ interface Joined {
   readonly services: Services;
   readonly transfer: Transfer;
   readonly members: MemberDuties;
+  readonly liveness: Liveness;
   readonly notes: IndexNotes;
 }
 
@@ -112,6 +119,8 @@ export class Node implements KvorumNode {
   #doorkeeper!: Doorkeeper;
   #memory!: PeerMemory;
   #transport!: Transport;
+  #links!: LinkPool;
+  readonly #agents = new AgentGate((id) => this.#transport.peer(id));
   #stopBeats: (() => void) | null = null;
   /** Callers that are no members. */
   readonly #remote: RemoteServer;
@@ -279,12 +288,18 @@ export class Node implements KvorumNode {
   }
 
   cluster(): ClusterInfo {
-    const { name, address, url } = this;
-    if (this.#joined === null) {
-      return { clusterId: '', name, leader: null, term: 0, revision: 0, members: [] };
-    }
-    const { clusterId, replica } = this.#joined;
-    return describeCluster({ id: this.id, name, clusterId, http: url, address }, replica, this.#transport, this.#seen);
+    const sources = this.#sources();
+    if (sources !== null) return describeCluster(sources);
+    return { clusterId: '', name: this.name, leader: null, term: 0, revision: 0, members: [] };
+  }
+
+  /** All that tells of the members; null until this node is one. */
+  #sources(): MemberSources | null {
+    if (this.#joined === null) return null;
+    const { clusterId, replica, liveness } = this.#joined;
+    const { id, name, address, url: http } = this;
+    const from = { transport: this.#transport, lastSeen: this.#seen, nowMs: this.#env.now(), pid: this.#platform.pid };
+    return { id, name, address, http, clusterId, replica, liveness, ...from };
   }
 
   head(): AnswerHead {
@@ -298,31 +313,13 @@ export class Node implements KvorumNode {
   }
 
   readiness(): Readiness {
-    const checks: { name: string; ok: boolean; detail: string }[] = [];
-    const check = (name: string, ok: boolean, detail: string): void => void checks.push({ name, ok, detail });
-    check('running', this.#failure === null, this.#failure?.message ?? 'no failure');
-    check('open', this.#closing === null, this.#closing === null ? 'not closing' : 'the node is closing');
-    const replica = this.#joined?.replica;
-    if (replica === undefined) {
-      check(
-        'joined',
-        false,
-        this.#joining === null ? 'waiting for the first members of the cluster' : 'waiting to join',
-      );
-    } else {
-      const { leader } = replica.softState;
-      const { commit: committed } = replica.core.status();
-      const { appliedIndex } = replica.machine;
-      const members = replica.machine.members;
-      check('joined', true, `cluster ${this.clusterId}`);
-      check(
-        'leader',
-        leader !== null,
-        leader === null ? 'no leader is known' : `${members.find(({ id }) => id === leader)?.name ?? leader} leads`,
-      );
-      check('caught-up', replica.caughtUp, `applied ${appliedIndex} of ${committed} known to be committed`);
-    }
-    return { ready: checks.every(({ ok }) => ok), checks };
+    return readinessOf({
+      failure: this.#failure,
+      closing: this.#closing !== null,
+      joining: this.#joining !== null,
+      clusterId: this.clusterId,
+      replica: this.#joined?.replica ?? null,
+    });
   }
 
   // Coming up.
@@ -367,6 +364,11 @@ export class Node implements KvorumNode {
         peer: (event) => this.#peer(event),
         transient: isClient,
       },
+    });
+    this.#links = new LinkPool({
+      env: this.#env,
+      transport: this.#transport,
+      isKept: (id) => this.#joined?.members.keeps(id) ?? false,
     });
   }
 
@@ -426,14 +428,17 @@ export class Node implements KvorumNode {
       clusterId: map.clusterId,
       bootEpoch: this.#identity.bootEpoch,
       store,
-      raft: this.#raftOptions(),
+      raft: raftOptions(this.#options.timing, limits),
       limits,
       send,
       wake: () => this.#loop.wake(),
       softStateChanged: (state) => this.#softStateChanged(state),
       applied: (effects, now) => this.#joined?.services.applied(effects, now),
       stateReplaced: () => this.#joined?.services.stateReplaced(),
-      configurationChanged: () => this.#joined?.members.configurationChanged(),
+      configurationChanged: () => {
+        this.#joined?.members.configurationChanged();
+        this.#joined?.liveness.changed();
+      },
       failed: (error) => this.#loop.fail(error),
       createCore: this.#platform.createCore,
     });
@@ -456,6 +461,7 @@ export class Node implements KvorumNode {
         replica,
         store: this.#store,
         transport: this.#transport,
+        links: this.#links,
         electionTimeoutMs: this.#options.timing.electionTimeoutMs,
         secret: () => this.#secret,
         ownAddress: () => this.#advertised,
@@ -464,9 +470,25 @@ export class Node implements KvorumNode {
           if (this.#closing === null) this.#loop.fail(error);
         },
       }),
+      liveness: new Liveness({
+        env,
+        identity: this.#identity,
+        map,
+        name,
+        metadata: this.#options.metadata,
+        replica,
+        links: this.#links,
+        transport: this.#transport,
+        store: this.#store,
+        logger,
+        settings: this.#options.gossip,
+        address: () => this.#advertised,
+        http: () => this.url ?? '',
+        staged: () => this.#commitLater(),
+      }),
       notes: new IndexNotes({ replica, memory: this.#memory, send }),
     };
-    const { members, notes, services } = this.#joined;
+    const { liveness, members, notes, services } = this.#joined;
     members.configurationChanged();
     this.#platform.joined?.(this.#joined);
     registerMetrics(this.registry, {
@@ -476,7 +498,9 @@ export class Node implements KvorumNode {
       transport: this.#transport,
       remote: this.#remote,
     });
+    registerGossipMetrics(this.registry, liveness.gossip, { links: this.#links, agents: this.#agents });
     this.#loop.start();
+    liveness.start();
     const stopNoting = env.every(NOTE_EVERY_MS, () => {
       if (this.#failure === null && notes.tick(env.now())) this.#commitLater();
     });
@@ -502,24 +526,6 @@ export class Node implements KvorumNode {
     });
   }
 
-  #raftOptions() {
-    const { timing, limits } = this.#options;
-    const ticks = (ms: number): number => Math.max(1, Math.round(ms / timing.tickMs));
-    return {
-      electionTicks: ticks(timing.electionTimeoutMs),
-      heartbeatTicks: ticks(timing.heartbeatMs),
-      crashHintTicks: Math.round(timing.crashHintMs / timing.tickMs),
-      maxAppendBytes: 1024 * 1024,
-      maxInflightMessages: 256,
-      // A follower that lags is served from the disk, synchronously and in one turn, up to this much.
-      maxInflightBytes: 4 * 1024 * 1024,
-      maxUncommittedBytes: limits.maxUncommittedBytes,
-      maxApplyBytes: 4 * 1024 * 1024,
-      maxCachedBytes: 16 * 1024 * 1024,
-      leaseReads: false,
-    };
-  }
-
   /** Serves the node until it is closed, and tells peers where. Given before `join`, so that probes are answered while it waits. */
   serve(server: Server): void {
     this.#server = server;
@@ -540,6 +546,7 @@ export class Node implements KvorumNode {
     const joined = this.#joined;
     // A peer that joined earlier may speak of the group before this node has opened it: it will say it again.
     if (joined === null || this.#failure !== null) return;
+    if (!this.#agents.passes(from, channel) || joined.liveness.frame(from, channel, frame)) return;
     const { replica, transfer, members, notes } = joined;
     switch (channel) {
       case 'raft':
@@ -566,17 +573,23 @@ export class Node implements KvorumNode {
     if (event.type === 'refused') return this.#refused(event);
     const { peer } = event;
     this.#joined?.notes.linkChanged(peer.id);
-    this.#seen.set(peer.id, { address: peer.address, http: peer.hello.http, pid: peer.hello.pid });
-    const fields = { node: name, peer: peer.name, address: peer.address };
+    const { address, hello: said } = peer;
+    // There is no end of agents, and gossip tells of them.
+    if (!isAgent(said)) this.#seen.set(peer.id, { address, http: said.http, pid: said.pid });
+    const fields = { node: name, peer: peer.name, address };
     switch (event.type) {
       case 'up':
         logger.info(fields, 'peer is up');
+        this.#links.up(peer.id);
+        this.#joined?.liveness.changed();
         return;
       case 'down':
         logger.warn(fields, 'the link to a peer closed');
         this.#joined?.replica.peerDown(peer.id);
         this.#joined?.transfer.peerDown(peer.id);
         this.#joined?.members.peerDown(peer.id);
+        this.#links.down(peer.id);
+        this.#joined?.liveness.changed();
         return;
       case 'lost':
         logger.warn(fields, 'the process of a peer is gone');
@@ -615,6 +628,7 @@ export class Node implements KvorumNode {
       { node: name, role, leader: members.find(({ id }) => id === leader)?.name ?? leader },
       leader === null ? 'no leader is known' : 'a leader is known',
     );
+    this.#joined?.liveness.changed();
   }
 
   // Going down.
@@ -626,6 +640,8 @@ export class Node implements KvorumNode {
       { node: this.name, code: error.code, err: error },
       `the node has stopped: ${error.message}`,
     );
+    // Its links would go on to say that it is alive.
+    void this.#joined?.liveness.gossip.leave(LEAVE_TIMEOUT_MS);
     this.#fail(error);
   }
 
@@ -646,60 +662,29 @@ export class Node implements KvorumNode {
     // Whoever watches goes on elsewhere.
     this.#joined?.services.close();
     this.#joined?.members.close(new KvorumError('ERR_CLOSED', 'the node is closed'));
-    const replica = this.#joined?.replica;
-    if (replica !== undefined && this.#failure === null) {
-      await this.#handOver(replica, left());
-      await this.#until(() => replica.idle || this.#failure !== null, left());
+    const env = this.#env;
+    const warn = (error: unknown, message: string): void =>
+      this.#options.logger.warn({ node: this.name, err: error }, message);
+    const joined = this.#joined;
+    const leaving = joined?.liveness.gossip.leave(Math.min(LEAVE_TIMEOUT_MS, left()));
+    if (joined !== null && this.#failure === null) {
+      const { replica, transfer } = joined;
+      await handOver(replica, transfer, Math.min(left(), this.#options.timing.electionTimeoutMs), warn);
+      await until(env, () => replica.idle || this.#failure !== null, left());
     }
     try {
       await server?.close({ drainTimeoutMs: left() });
+      await leaving;
     } finally {
       // Whatever the server had to say: port and directory are free when this ends.
       this.#stopBeats?.();
+      joined?.liveness.close();
+      this.#links.close();
       this.#loop.stop(new KvorumError('ERR_CLOSED', 'the node is closed'));
-      if (replica !== undefined && this.#failure === null) await this.#flush();
+      if (joined !== null && this.#failure === null) await flushApplied(this.#store, GROUP, warn);
       this.#remote.close();
       await this.#transport.close();
       await this.#store.close();
-    }
-  }
-
-  async #handOver(replica: Replica, timeoutMs: number): Promise<void> {
-    if (replica.softState.role !== 'leader' || replica.core.status().progress.length === 0) return;
-    try {
-      await this.#joined?.transfer.transfer(null, Math.min(timeoutMs, this.#options.timing.electionTimeoutMs));
-    } catch (error) {
-      // Nobody to hand over to, or too slow: the others elect one by themselves.
-      const { logger, name } = this.#options;
-      logger.warn({ node: name, err: error }, 'leadership was not handed over');
-    }
-  }
-
-  /** Waits for a condition, at most `timeoutMs`. */
-  #until(condition: () => boolean, timeoutMs: number): Promise<void> {
-    const env = this.#env;
-    const deadline = env.now() + timeoutMs;
-    return new Promise((resolve) => {
-      if (condition()) {
-        resolve();
-        return;
-      }
-      const stop = this.#env.every(DRAIN_LOOK_MS, () => {
-        if (!condition() && env.now() < deadline) return;
-        stop();
-        resolve();
-      });
-    });
-  }
-
-  /** What is applied, so that the next start has nothing to apply again. The log has it all: failing here loses nothing. */
-  async #flush(): Promise<void> {
-    const { state } = this.#store.group(GROUP);
-    try {
-      while (state.stageFlush(CLOSE_FLUSH_BYTES) > 0) await commit(this.#store);
-    } catch (error) {
-      const { logger, name } = this.#options;
-      logger.warn({ node: name, err: error }, 'the applied state was not flushed, the next start applies it again');
     }
   }
 }

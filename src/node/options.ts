@@ -1,8 +1,10 @@
 /** The options of `startNode()`, checked and with their defaults filled in. */
 import { join } from 'node:path';
 import { KvorumError } from '../errors.ts';
+import { DEFAULT_SETTINGS } from '../gossip/index.ts';
 import type { StoreSettings } from '../kv/settings.ts';
-import type { HttpOptions, Limits, Logger, NodeOptions, Timing } from './types.ts';
+import { encodeMetadata } from './gossip/metadata.ts';
+import type { GossipTiming, HttpOptions, Limits, Logger, NodeOptions, Timing } from './types.ts';
 
 export const DEFAULT_LIMITS: Limits = {
   maxKeyBytes: 4 * 1024,
@@ -35,6 +37,15 @@ const TIMING_BOUNDS: Readonly<Record<keyof Timing, readonly [number, number]>> =
   crashHintMs: [0, 60_000],
 };
 
+const GOSSIP_BOUNDS: Readonly<Record<keyof GossipTiming, readonly [number, number]>> = {
+  probeIntervalMs: [20, 600_000],
+  probeTimeoutMs: [10, 600_000],
+  gossipIntervalMs: [10, 600_000],
+  gossipToTheDeadMs: [0, 86_400_000],
+  pushPullIntervalMs: [100, 86_400_000],
+  deadRetryIntervalMs: [100, 86_400_000],
+};
+
 const STORE_BOUNDS: Readonly<Record<keyof StoreSettings, readonly [number, number]>> = {
   keepRevisions: [0, Number.MAX_SAFE_INTEGER],
   keepMs: [0, Number.MAX_SAFE_INTEGER],
@@ -62,6 +73,9 @@ export interface ResolvedOptions {
   readonly store: Partial<StoreSettings>;
   readonly timing: Timing;
   readonly signal: AbortSignal | undefined;
+  /** As it is passed on. */
+  readonly metadata: Uint8Array;
+  readonly gossip: Partial<GossipTiming>;
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
@@ -125,6 +139,8 @@ const KNOWN: readonly (keyof NodeOptions)[] = [
   'store',
   'timing',
   'signal',
+  'metadata',
+  'gossip',
 ];
 
 /** Throws ERR_CONFIG with a message that names the option. */
@@ -178,7 +194,17 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
     store: numbers<Partial<StoreSettings>>('store', {}, options.store, STORE_BOUNDS),
     timing,
     signal: options.signal,
+    metadata: encodeMetadata(options.metadata ?? {}),
+    gossip: resolveGossip(options.gossip),
   };
+}
+
+function resolveGossip(given: Partial<GossipTiming> | undefined): Partial<GossipTiming> {
+  const gossip = numbers<Partial<GossipTiming>>('gossip', {}, given, GOSSIP_BOUNDS);
+  const { probeIntervalMs = DEFAULT_SETTINGS.probeIntervalMs, probeTimeoutMs = DEFAULT_SETTINGS.probeTimeoutMs } =
+    gossip;
+  if (probeTimeoutMs >= probeIntervalMs) throw bad('gossip.probeTimeoutMs must be less than gossip.probeIntervalMs');
+  return gossip;
 }
 
 /** Throws for what is only about joining and stands without it. */

@@ -8,6 +8,7 @@ import type { Store } from '../storage/types.ts';
 import type { Transport } from '../transport/types.ts';
 import type { Environment } from './env.ts';
 import { contactsOf } from './join-frames.ts';
+import type { LinkPool } from './links.ts';
 import { loadContacts, stageContacts } from './join-records.ts';
 import { wasRemoved } from './member-changes.ts';
 
@@ -15,6 +16,7 @@ export interface RosterOptions {
   readonly env: Environment;
   readonly store: Store;
   readonly transport: Transport;
+  readonly links: LinkPool;
   readonly ownId: NodeId;
   /** Addresses of the first members: where to begin when nothing newer is known. */
   readonly first: readonly string[];
@@ -28,6 +30,8 @@ const PARTING_MS = 3000;
 export class Roster {
   readonly #options: RosterOptions;
   readonly #dialled = new Set<string>();
+  /** Members, by the configuration in force. */
+  #members: ReadonlySet<NodeId> = new Set();
   readonly #parting = new Map<NodeId, () => void>();
   #contacts: readonly string[];
   #closed = false;
@@ -41,6 +45,7 @@ export class Roster {
   update(inForce: MemberMap, committed: MemberMap): void {
     if (this.#closed) return;
     const { ownId, first } = this.#options;
+    this.#members = new Set(inForce.members.map(({ id }) => id));
     const known = contactsOf(inForce.members, ownId);
     // A node that has no configuration yet looks for those that it was told of.
     if (inForce.members.length === 0) this.#dial([...this.#contacts, ...first]);
@@ -49,7 +54,11 @@ export class Roster {
     for (const removed of committed.removed) this.#part(removed.id, wasRemoved(removed).message);
   }
 
-  /** A link came up: it may be one that should not be. */
+  /** True for those whom links are kept to. */
+  has(id: NodeId): boolean {
+    return this.#members.has(id);
+  }
+
   close(): void {
     this.#closed = true;
     for (const cancel of this.#parting.values()) cancel();
@@ -57,16 +66,16 @@ export class Roster {
   }
 
   #dial(addresses: readonly string[]): void {
-    const { transport } = this.#options;
+    const { links } = this.#options;
     for (const address of addresses) {
       if (this.#dialled.has(address)) continue;
       this.#dialled.add(address);
-      transport.connect(address);
+      links.keep(address);
     }
     for (const address of this.#dialled) {
       if (addresses.includes(address)) continue;
       this.#dialled.delete(address);
-      transport.disconnect(address);
+      links.release(address);
     }
   }
 

@@ -68,6 +68,28 @@ export interface NodeOptions {
   readonly timing?: Partial<Timing>;
   /** Give up the start after this long (bootstrap waits for every first member). Default: never. */
   readonly signal?: AbortSignal;
+  /**
+   * What this node says of itself to whoever asks for the members: a few short strings, 512 bytes in all. Names as of nodes, `/` allowed. Default: nothing.
+   */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** How nodes watch each other; the same for all of a cluster. Default: made for a local network. */
+  readonly gossip?: Partial<GossipTiming>;
+}
+
+/** All in milliseconds. */
+export interface GossipTiming {
+  /** One member is pinged in each. Default 1,000. */
+  readonly probeIntervalMs: number;
+  /** Until a ping without an answer is repeated through others. Default 500; less than `probeIntervalMs`. */
+  readonly probeTimeoutMs: number;
+  /** Between two rounds of passing on news. Default 200. */
+  readonly gossipIntervalMs: number;
+  /** How long a dead member is gossiped to, and an agent shown as unreachable. Default 30,000. */
+  readonly gossipToTheDeadMs: number;
+  /** Between two exchanges of whole tables. Default 30,000. */
+  readonly pushPullIntervalMs: number;
+  /** A dead member is tried again in each of these intervals, for ever. Default 30,000. */
+  readonly deadRetryIntervalMs: number;
 }
 
 export interface Limits {
@@ -172,11 +194,17 @@ export interface MemberInfo {
   readonly addresses: readonly string[];
   readonly http: string | null;
   readonly pid: number | null;
-  /** As gossip and links tell: `suspect` did not answer of late. */
+  /**
+   * As gossip and links tell. `suspect`: it did not answer of late, and may be slow, cut off or gone. `unreachable`: it has left, or is taken for dead.
+   */
   readonly health: 'alive' | 'suspect' | 'unreachable';
   /** Known on the leader and for this node itself. */
   readonly matchIndex: number | null;
   readonly appliedIndex: number | null;
+  /** What its owner has it say of itself; null for nothing, or when it was not heard of yet. */
+  readonly metadata: Readonly<Record<string, string>> | null;
+  /** Grows with each of its starts, and whenever it speaks up against a suspicion; null when it was not heard of yet. */
+  readonly incarnation: number | null;
 }
 
 export interface ClusterInfo {

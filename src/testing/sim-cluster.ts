@@ -6,7 +6,7 @@ import { clientOver, type Client } from '../client/client.ts';
 import { text } from '../client/codec.ts';
 import type { ConnectOptions } from '../client/options.ts';
 import type { Platform } from '../node/platform.ts';
-import type { Limits, NodeOptions, StoreSettings, Timing } from '../node/types.ts';
+import type { GossipTiming, Limits, NodeOptions, StoreSettings, Timing } from '../node/types.ts';
 import { MemoryNetwork, type MemoryNetworkOptions } from '../transport/memory-transport.ts';
 import { Random } from './random.ts';
 import { SimNode } from './sim-node.ts';
@@ -20,6 +20,8 @@ export interface SimClusterOptions {
   readonly nodes?: number;
   readonly timing?: Partial<Timing>;
   readonly limits?: Partial<Limits>;
+  /** How nodes watch each other. */
+  readonly gossip?: Partial<GossipTiming>;
   /** How much is kept and stored. */
   readonly store?: Partial<StoreSettings>;
   /** How a frame travels. Default: 0.5 to 1.5 ms one way, none is lost. */
@@ -71,7 +73,7 @@ export class SimCluster {
   }
 
   #make(name: string, given: Partial<NodeOptions>): SimNode {
-    const { timing, limits, store, writeMs, clockRate, platform, ended } = this.#options;
+    const { timing, gossip, limits, store, writeMs, clockRate, platform, ended } = this.#options;
     const rate = clockRate?.(name);
     return new SimNode({
       name,
@@ -83,6 +85,7 @@ export class SimCluster {
         listen: `${name}:1`,
         secret: SECRET,
         ...(timing === undefined ? {} : { timing }),
+        ...(gossip === undefined ? {} : { gossip }),
         ...(limits === undefined ? {} : { limits }),
         ...(store === undefined ? {} : { store }),
         ...given,

@@ -50,6 +50,8 @@ export class FakeMembers implements Members {
         health: 'suspect',
         matchIndex: null,
         appliedIndex: null,
+        metadata: null,
+        incarnation: null,
       };
       if (old !== undefined) this.#drop(old);
       this.#members.push(added);

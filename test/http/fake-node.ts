@@ -102,6 +102,8 @@ export class FakeNode implements KvorumNode {
     health: 'alive',
     matchIndex: 9,
     appliedIndex: 9,
+    metadata: null,
+    incarnation: null,
   });
   #revision = 0;
   #compacted = 0;

@@ -46,22 +46,22 @@ export interface GossipDriverOptions {
   readonly clusterId: string;
   readonly name: string;
   /** These three may change: they are looked at whenever something is due, and at once by `refresh`. */
-  role(): MemberRole;
+  readonly role: () => MemberRole;
   /** How others reach this node, the best first; none for one that only dials. */
-  addresses(): readonly string[];
+  readonly addresses: () => readonly string[];
   /** URL of its HTTP API, '' without. */
-  http(): string;
+  readonly http: () => string;
   readonly metadata: Uint8Array;
   readonly links: Pick<LinkPool, 'send' | 'drop'>;
   /** Who this peer proved to be; undefined while there is no link. */
-  peerIdOf(id: MemberId): PeerId | undefined;
+  readonly peerIdOf: (id: MemberId) => PeerId | undefined;
   /** Where members are remembered over a restart; null: nowhere. */
   readonly store: Store | null;
   /** Something was staged for the next commit of `store`, which need not be synced. */
-  staged?(): void;
+  readonly staged?: () => void;
   readonly logger: Logger;
   /** Another member came, went, or said something else of itself. */
-  changed?(effect: MemberEffect): void;
+  readonly changed?: (effect: MemberEffect) => void;
   readonly settings?: Partial<GossipSettings>;
 }
 
@@ -86,6 +86,7 @@ export class GossipDriver {
   #left: (() => void) | null = null;
   #unsent = 0;
   #lags = 0;
+  #suspicions = 0;
   #closed = false;
 
   constructor(options: GossipDriverOptions) {
@@ -125,6 +126,11 @@ export class GossipDriver {
   /** How often this process was late. */
   get lags(): number {
     return this.#lags;
+  }
+
+  /** How often another member came to be suspected. */
+  get suspicions(): number {
+    return this.#suspicions;
   }
 
   /** All that are known, this node first. */
@@ -284,6 +290,7 @@ export class GossipDriver {
         logger.info(fields, 'a member is alive after all');
         break;
       case 'suspect':
+        this.#suspicions++;
         logger.warn(fields, 'a member is suspected: it does not answer');
         break;
       case 'dead':
