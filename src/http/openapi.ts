@@ -129,6 +129,11 @@ const PATH_PARAMETERS: Readonly<Record<string, Omit<Parameter, 'name' | 'in' | '
     schema: { type: 'string', minLength: 1, maxLength: MAX_NAME_BYTES },
   },
   id: { description: 'Id of a lease', schema: { type: 'string', pattern: '^[0-9]{1,20}$' } },
+  // Of a tag, before those of all.
+  'cluster id': {
+    description: 'Id or name of a member',
+    schema: { type: 'string', minLength: 1, maxLength: MAX_NAME_BYTES },
+  },
 };
 
 function pathParameters(route: Route): Parameter[] {
@@ -136,7 +141,7 @@ function pathParameters(route: Route): Parameter[] {
     name: name!,
     in: 'path',
     required: true,
-    ...PATH_PARAMETERS[name!]!,
+    ...(PATH_PARAMETERS[`${route.tag} ${name!}`] ?? PATH_PARAMETERS[name!]!),
   }));
 }
 

@@ -6,6 +6,7 @@ import { ELECTION_ROUTES } from './election-routes.ts';
 import { KV_ROUTES } from './kv-routes.ts';
 import { LEASE_ROUTES } from './lease-routes.ts';
 import { LOCK_ROUTES } from './lock-routes.ts';
+import { MEMBER_ROUTES } from './member-routes.ts';
 import { OPERATION_ROUTES } from './operation-routes.ts';
 import type { Route } from './route.ts';
 import { TXN_ROUTES } from './txn-routes.ts';
@@ -21,5 +22,6 @@ export const ROUTES: readonly Route[] = [
   ...BARRIER_ROUTES,
   ...COUNTER_ROUTES,
   ...CLUSTER_ROUTES,
+  ...MEMBER_ROUTES,
   ...OPERATION_ROUTES,
 ];

@@ -9,12 +9,15 @@ import { schemaOf } from './body.ts';
 import {
   ACQUIRE_LOCK,
   ADD,
+  ADD_MEMBER,
   CAMPAIGN,
   COMPACT,
   ENTER,
   GRANT,
   HOLDER,
+  JOIN_TOKEN,
   PROCLAIM,
+  REPLACE_MEMBER,
   RESIGN,
   TRANSFER,
   TXN_DELETE,
@@ -81,7 +84,9 @@ export const Member = Type.Object({
   addresses: Type.Array(Type.String()),
   http: nullable(Type.String({ description: 'Base URL of its HTTP API' })),
   pid: nullable(Type.Integer()),
-  health: Type.Enum(['alive', 'unreachable']),
+  health: Type.Enum(['alive', 'suspect', 'unreachable'], {
+    description: 'As this node sees it; suspect: it did not answer of late',
+  }),
   matchIndex: nullable(Type.Integer()),
   appliedIndex: nullable(Type.Integer()),
 });
@@ -97,6 +102,21 @@ export const Cluster = Type.Object({
 
 export const TransferAnswer = Type.Object({
   leader: nullable(Type.String({ description: 'Name of the leader now' })),
+});
+
+export const MemberAnswer = Type.Object({
+  id: id('Member id'),
+  name: Type.String(),
+  role: Type.Enum(['voter', 'learner'], { description: 'What it is now' }),
+});
+
+export const RemovedAnswer = Type.Object({
+  removed: Type.Boolean({ description: 'False: there was no such member' }),
+});
+
+export const JoinToken = Type.Object({
+  token: Type.String({ description: 'Whoever has it can join until it expires' }),
+  expiresMs: count('Milliseconds since the epoch, by the clock of the node that made it'),
 });
 
 // --- transactions ------------------------------------------------------------------------------------------------
@@ -323,6 +343,12 @@ export const SCHEMAS = {
   Member,
   TransferRequest: schemaOf(TRANSFER, 'To whom'),
   TransferAnswer,
+  AddMemberRequest: schemaOf(ADD_MEMBER, 'A new member'),
+  MemberAnswer,
+  ReplaceMemberRequest: schemaOf(REPLACE_MEMBER, 'Who takes the place'),
+  RemovedAnswer,
+  JoinTokenRequest: schemaOf(JOIN_TOKEN, 'What the token is for'),
+  JoinToken,
   TxnRequest,
   TxnCompare,
   TxnOperation,

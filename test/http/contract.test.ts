@@ -190,6 +190,8 @@ const txn = {
   else: [{ delete: { prefix: 'a' } }, { range: { start: 'a', end: 'b', limit: 1, keysOnly: true } }],
 };
 
+const NEW_MEMBER = { name: 'n2', peerId: '12D3KooWTwo', address: '10.0.0.2:7201' };
+
 /** In this order on one node: method, path, target, body, status. */
 const CALLS: readonly (readonly [string, string, string, unknown, number])[] = [
   ['PUT', '/v1/kv/{key}', '/v1/kv/a', undefined, 200],
@@ -241,6 +243,19 @@ const CALLS: readonly (readonly [string, string, string, unknown, number])[] = [
   ['GET', '/v1/elections/{name}/observe', '/v1/elections/../observe', undefined, 400],
   ['GET', '/v1/cluster', '/v1/cluster', undefined, 200],
   ['POST', '/v1/cluster/transfer-leadership', '/v1/cluster/transfer-leadership', { to: 'n2' }, 200],
+  ['POST', '/v1/cluster/members', '/v1/cluster/members', { ...NEW_MEMBER, role: 'voter' }, 201],
+  ['POST', '/v1/cluster/members', '/v1/cluster/members', { ...NEW_MEMBER, peerId: 'another' }, 409],
+  ['POST', '/v1/cluster/members/{id}/demote', '/v1/cluster/members/n1/demote', undefined, 409],
+  ['POST', '/v1/cluster/members/{id}/promote', '/v1/cluster/members/102/promote', undefined, 200],
+  ['POST', '/v1/cluster/members/{id}/demote', '/v1/cluster/members/n1/demote', undefined, 200],
+  ['POST', '/v1/cluster/members/{id}/replace', '/v1/cluster/members/n2/replace', { by: 'n9' }, 404],
+  ['POST', '/v1/cluster/members/{id}/replace', '/v1/cluster/members/n2/replace', { by: 'n1' }, 200],
+  ['POST', '/v1/cluster/members', '/v1/cluster/members', { ...NEW_MEMBER, replaces: 'n1' }, 410],
+  ['DELETE', '/v1/cluster/members/{id}', '/v1/cluster/members/n1', undefined, 409],
+  ['DELETE', '/v1/cluster/members/{id}', '/v1/cluster/members/n9', undefined, 200],
+  ['GET', '/v1/cluster', '/v1/cluster', undefined, 200],
+  ['POST', '/v1/cluster/tokens', '/v1/cluster/tokens', { ttl: '1h', role: 'agent' }, 201],
+  ['POST', '/v1/cluster/tokens', '/v1/cluster/tokens', { ttl: 1 }, 400],
 ];
 
 test('requests and answers are what their schemas say', async () => {

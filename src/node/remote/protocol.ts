@@ -62,6 +62,13 @@ export const METHOD = {
   counterGet: 97,
   counterDelete: 98,
 
+  memberAdd: 112,
+  memberPromote: 113,
+  memberDemote: 114,
+  memberReplace: 115,
+  memberRemove: 116,
+  createToken: 117,
+
   // Only for the thread that owns the node.
   transferLeadership: 224,
   metrics: 225,

@@ -24,9 +24,12 @@ import type {
   ClusterInfo,
   DeleteAnswer,
   GetAnswer,
+  JoinToken,
   Key,
   ListAnswer,
   ListOptions,
+  MemberAnswer,
+  Members,
   MutationOptions,
   PutAnswer,
   PutOptions,
@@ -50,6 +53,7 @@ export class RemoteNode {
   readonly elections: Elections;
   readonly barriers: Barriers;
   readonly counters: Counters;
+  readonly members: Members;
   readonly #requester: Requester;
 
   constructor(requester: Requester) {
@@ -93,6 +97,14 @@ export class RemoteNode {
       add: (name, delta = 1, options = {}) => this.ask<CounterAnswer>(METHOD.counterAdd, [name, delta], options),
       get: (name, options) => this.ask<CounterAnswer>(METHOD.counterGet, [name], options),
       delete: (name, options) => this.ask<Written & { deleted: boolean }>(METHOD.counterDelete, [name], options),
+    };
+    this.members = {
+      add: (member, options) => this.ask<MemberAnswer>(METHOD.memberAdd, [member], options),
+      promote: (member, options) => this.ask<MemberAnswer>(METHOD.memberPromote, [member], options),
+      demote: (member, options) => this.ask<MemberAnswer>(METHOD.memberDemote, [member], options),
+      replace: (member, by, options) => this.ask<MemberAnswer>(METHOD.memberReplace, [member, by], options),
+      remove: (member, options) => this.ask<{ removed: boolean }>(METHOD.memberRemove, [member], options),
+      createToken: (options) => this.ask<JoinToken>(METHOD.createToken, [], options),
     };
   }
 
