@@ -292,7 +292,6 @@ export interface MemberInfo {
   /** Base URL of its HTTP API, null without. */
   readonly http: string | null;
   readonly pid: number | null;
-  /** `suspect`: it did not answer of late. */
   readonly health: 'alive' | 'suspect' | 'unreachable';
   readonly matchIndex: number | null;
   readonly appliedIndex: number | null;
