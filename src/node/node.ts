@@ -4,7 +4,7 @@ import { KvorumError } from '../errors.ts';
 import type { SoftState } from '../raft/types.ts';
 import type { Store } from '../storage/types.ts';
 import { PROTOCOL_VERSION } from '../transport/limits.ts';
-import type { Channel, Hello, PeerEvent, Transport, Verdict } from '../transport/types.ts';
+import type { Channel, Hello, PeerCredential, PeerEvent, Transport, Verdict } from '../transport/types.ts';
 import type { Environment } from './env.ts';
 import { judgeClient, judgeHello, judgeProtocol } from './admission.ts';
 import { Bootstrap, bootstrapAlone } from './bootstrap.ts';
@@ -322,11 +322,12 @@ export class Node implements KvorumNode {
     this.#transport = await this.#platform.createTransport({
       privateKey: this.#identity.privateKey,
       listen,
-      secret,
+      credential: () => (secret === null ? null : { secret }),
+      wallTime: () => this.#env.wallTime(),
       logger,
       handlers: {
         hello: () => this.#hello(),
-        admit: (hello) => this.#admit(hello),
+        admit: (hello, credential) => this.#admit(hello, credential),
         frame: (from, channel, frame) => this.#frame(from, channel, frame),
         peer: (event) => this.#peer(event),
         transient: isClient,
@@ -443,8 +444,12 @@ export class Node implements KvorumNode {
     };
   }
 
-  #admit(hello: Hello): Verdict {
+  #admit(hello: Hello, credential: PeerCredential): Verdict {
     const { map } = this.#bootstrap;
+    if (credential.type === 'token' && (map === null || isClient(hello))) {
+      const message = `a join token is for a node that joins a formed cluster: ${hello.name} needs the secret`;
+      return { ok: false, code: 'ERR_BAD_TOKEN', message };
+    }
     if (isClient(hello)) {
       const members = this.#joined?.replica.machine.members ?? map?.members ?? [];
       return judgeClient({ clusterId: map?.clusterId ?? null, members }, hello) ?? this.#remote.judge(hello);
