@@ -5,7 +5,7 @@ import type { ClusterMap } from './cluster-map.ts';
 import { FRAME } from './forwarding.ts';
 import { contactsOf, decodeJoin, encodeJoined } from './join-frames.ts';
 import type { Invitation, JoinFrame } from './join-frames.ts';
-import { joinRoleOf } from './joining.ts';
+import { joinRoleOf } from './join-frames.ts';
 import type { Membership } from './membership.ts';
 
 export interface JoinDeskOptions {
@@ -13,8 +13,8 @@ export interface JoinDeskOptions {
   readonly membership: Membership;
   /** Null: a cluster of one without a secret, which has no peers. */
   readonly secret: () => string | null;
-  peer(id: string): Peer | undefined;
-  send(to: string, parts: readonly Uint8Array[]): boolean;
+  readonly peer: (id: string) => Peer | undefined;
+  readonly send: (to: string, parts: readonly Uint8Array[]) => boolean;
 }
 
 /** Nodes that are being let in at the same time by this one. */
@@ -52,7 +52,7 @@ export class JoinDesk {
       throw new KvorumError('ERR_FORBIDDEN', 'only a node that was let in to join can ask for that');
     }
     const secret = this.#options.secret();
-    if (secret === null) throw new KvorumError('ERR_CONFIG', 'a cluster without a secret has no peers');
+    if (secret === null) throw new KvorumError('ERR_FORBIDDEN', 'a cluster without a secret has no peers');
     if (this.#busy.has(from) || this.#busy.size >= MAX_AT_A_TIME) {
       throw new KvorumError('ERR_OVERLOADED', 'this node is letting others in: ask again');
     }

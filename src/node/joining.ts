@@ -11,7 +11,7 @@ import { stageClusterMap } from './cluster-map.ts';
 import type { Environment } from './env.ts';
 import { FRAME } from './forwarding.ts';
 import { commit } from './identity.ts';
-import { decodeJoined, encodeJoin, isJoinRole } from './join-frames.ts';
+import { decodeJoined, encodeJoin } from './join-frames.ts';
 import type { Invitation, JoinRole } from './join-frames.ts';
 import { stageContacts, stageSecret } from './join-records.ts';
 
@@ -43,14 +43,9 @@ const FATAL: ReadonlySet<string> = new Set([
   'ERR_LAST_VOTER',
   'ERR_NOT_FOUND',
   'ERR_CONFIG',
+  'ERR_FORBIDDEN',
   'ERR_INVALID_ARGUMENT',
 ]);
-
-/** What a node that wants to join says of it in its Hello (`extra.join`); null for one that does not. */
-export function joinRoleOf(hello: Hello): JoinRole | null {
-  const role = hello.extra['join'];
-  return isJoinRole(role) ? role : null;
-}
 
 export class Joining {
   readonly #options: JoiningOptions;

@@ -11,9 +11,9 @@ import type { Environment } from './env.ts';
 import type { Identity } from './identity.ts';
 import { JoinDesk } from './join-desk.ts';
 import { wasRemoved } from './member-changes.ts';
-import type { MemberOperation } from './member-frames.ts';
+import type { MemberChanged, MemberOperation } from './member-frames.ts';
 import { MemberKeeper } from './member-keeper.ts';
-import { Membership, type MemberChanged } from './membership.ts';
+import { Membership } from './membership.ts';
 import type { Replica } from './replica.ts';
 import { Roster } from './roster.ts';
 

@@ -3,7 +3,8 @@ import { Registry } from 'prom-client';
 import { KvorumError } from '../errors.ts';
 import type { SoftState } from '../raft/types.ts';
 import type { Store } from '../storage/types.ts';
-import type { Channel, PeerEvent, Transport } from '../transport/types.ts';
+import { parseJoinToken } from '../transport/join-token.ts';
+import type { Channel, Credential, JoinToken, PeerEvent, Transport } from '../transport/types.ts';
 import type { Environment } from './env.ts';
 import { Bootstrap, bootstrapAlone } from './bootstrap.ts';
 import type { ClusterMap } from './cluster-map.ts';
@@ -109,6 +110,8 @@ export class Node implements KvorumNode {
   #bootstrap!: Bootstrap;
   /** Set on a node that is to join a running cluster. */
   #joining: Joining | null = null;
+  /** Proves itself with this until it is given the secret. */
+  #token: JoinToken | null = null;
   #doorkeeper!: Doorkeeper;
   #memory!: PeerMemory;
   #transport!: Transport;
@@ -164,6 +167,7 @@ export class Node implements KvorumNode {
       secret: () => this.#secret,
       clusterId: () => this.clusterId,
       wallTime: () => this.#env.wallTime(),
+      random: () => this.#env.random(),
     });
     this.#remote = new RemoteServer({
       node: this,
@@ -209,6 +213,13 @@ export class Node implements KvorumNode {
   /** What this node was started with, or was given when it joined. */
   get #secret(): string | null {
     return this.#options.secret ?? loadSecret(this.#store);
+  }
+
+  /** Asked for at every handshake: the secret comes with the invitation. */
+  #credential(): Credential {
+    const secret = this.#secret;
+    if (secret !== null) return { secret };
+    return this.#token === null ? null : { token: this.#token };
   }
 
   get url(): string | null {
@@ -358,16 +369,19 @@ export class Node implements KvorumNode {
     this.#transport = await this.#platform.createTransport({
       privateKey: this.#identity.privateKey,
       listen,
-      secret: this.#secret,
+      credential: () => this.#credential(),
+      wallTime: () => this.#env.wallTime(),
       logger,
       handlers: {
         hello: () => this.#doorkeeper.hello(),
-        admit: (hello) => this.#doorkeeper.admit(hello),
+        admit: (hello, credential) => this.#doorkeeper.admit(hello, credential),
         frame: (from, channel, frame) => this.#frame(from, channel, frame),
         peer: (event) => this.#peer(event),
         transient: isClient,
       },
     });
+    const { peerId, bootEpoch } = this.#identity;
+    logger.info({ node: name, peerId, bootEpoch, address: this.address }, 'listening for peers');
   }
 
   /** A node that belongs to a cluster already is a member that starts again, whatever it was started with. */
@@ -377,6 +391,7 @@ export class Node implements KvorumNode {
     if (this.#secret === null && joinToken === null) {
       throw new KvorumError('ERR_CONFIG', 'to join a cluster a node needs its secret, or a join token');
     }
+    if (joinToken !== null) this.#token = parseJoinToken(joinToken);
     this.#joining = new Joining({
       store: this.#store,
       env: this.#env,

@@ -178,8 +178,8 @@ export class SimNode {
       env: process,
       pid: this.starts,
       openStore: () => openMemoryStore({ disk: this.disk }),
-      createTransport: async ({ listen, secret, handlers }) =>
-        network.createTransport({ address: listen, secret, handlers, process }),
+      createTransport: async ({ listen, credential, wallTime, handlers }) =>
+        network.createTransport({ address: listen, credential, wallTime, handlers, process }),
       createKey: () => Promise.resolve(seededKey(random.bytes(32))),
       createCore: createRaft,
     };
