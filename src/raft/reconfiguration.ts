@@ -18,8 +18,8 @@ export function proposeConfig(state: RaftState, change: ConfigurationChange): Pr
   if (leadership === null) return { status: 'notLeader', leader: state.leader };
   if (leadership.transferTo !== null) return refused('transferring');
   if (isJoint(configuration) || !state.configurationCommitted) return refused('changePending');
-  // Until then an earlier leader may still commit a change that this one has never seen, counted over voters that do not meet those of
-  // this change: the bug of the single-server algorithm (Ongaro on raft-dev, 10 July 2015; redpanda#17675).
+  // Without this the single-server algorithm (§4.1) loses its quorums' meeting (Ongaro on raft-dev, 10 July 2015; redpanda#17675). Those of
+  // joint configurations meet all the same; but who has committed nothing yet may have been replaced, and begins nothing.
   if (!leadership.committedInTerm) return refused('termNotCommitted');
   const next = changed(configuration, change);
   if (typeof next === 'string') return refused(next);

@@ -193,7 +193,8 @@ export class Membership {
         count(result.joint ? 'joint change' : 'plain change');
         accepted();
         // Who misses it will need a snapshot.
-        if (random.chance(0.4)) for (const delayMs of [50, 150, 250]) this.#environment.after(delayMs, () => this.#compact());
+        if (random.chance(0.4))
+          for (const delayMs of [50, 150, 250]) this.#environment.after(delayMs, () => this.#compact());
       } else if (result.status === 'refused') this.sightings.saw(`refused: ${result.reason}`);
       else if (result.status === 'unchanged') this.sightings.saw('unchanged');
     });

@@ -6,7 +6,7 @@
 import { EMPTY_CONFIGURATION, encodeConfiguration } from '../../src/raft/configuration.ts';
 import type { Configuration, NodeId } from '../../src/raft/types.ts';
 import type { WorldEvent } from '../invariants/world.ts';
-import { formatMessage, formatPacket, formatReady } from '../raft/format.ts';
+import { formatConfiguration, formatMessage, formatPacket, formatReady } from '../raft/format.ts';
 import { Agenda } from '../../src/testing/agenda.ts';
 import { Cluster } from './cluster.ts';
 import type { DiskImage } from './disk.ts';
@@ -289,10 +289,11 @@ export class Simulation {
   }
 
   #missing(): string {
-    const lines = [...this.cluster.hosts.values()].map((host) => {
+    const running = [...this.cluster.hosts.values()].filter((host) => host.up);
+    const lines = running.map((host) => {
       const { waiting, reads, applied } = host;
       const { uncommittedBytes, persistedIndex } = host.status;
-      return `${host.id}: ${waiting.size} writes and ${reads.size} reads pending, ${uncommittedBytes} B uncommitted, persisted ${persistedIndex}, applied ${applied.index}`;
+      return `${host.id}: ${waiting.size} writes and ${reads.size} reads pending, ${uncommittedBytes} B uncommitted, persisted ${persistedIndex}, applied ${applied.index}, ${formatConfiguration(host.status.configuration)}`;
     });
     return `${this.#grid()}\n${lines.join('\n')}`;
   }

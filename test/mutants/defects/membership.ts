@@ -14,7 +14,8 @@ export const membership = inRoom('raft', [
   {
     name: 'joint-left-twice',
     file: RECONFIGURATION,
-    about: 'A joint configuration is left once: what decides is the newest in the log, not the committed one (etcd#12136).',
+    about:
+      'A joint configuration is left once: what decides is the newest in the log, not the committed one (etcd#12136).',
     find: `  const { configuration } = state;
   if (!isJoint(configuration) || !configuration.autoLeave) return false;
   if (!state.configurationCommitted || !leadership.committedInTerm || leadership.transferTo !== null) return false;`,
@@ -277,7 +278,8 @@ export const membership = inRoom('raft', [
     file: LEADER,
     about: 'Leadership goes to a voter that stays one (trap 4; consul#7031).',
     find: 'if (successor === null || successor === state.id || !state.configuration.voters.includes(successor)) return false;',
-    replace: 'if (successor === null || successor === state.id || !isVoter(state.configuration, successor)) return false;',
+    replace:
+      'if (successor === null || successor === state.id || !isVoter(state.configuration, successor)) return false;',
   },
   {
     name: 'transfer-to-anybody',
