@@ -70,6 +70,7 @@ export class MemberDuties {
       transport,
       ownId,
       first: map.members.filter(({ id }) => id !== ownId).map(({ address }) => address),
+      electionTimeoutMs: options.electionTimeoutMs,
       staged: () => options.staged(),
     });
     this.#keeper = new MemberKeeper({
