@@ -59,6 +59,6 @@ export interface Members {
   replace(member: string, by: string, options?: CallOptions): Promise<MemberAnswer>;
   /** Its identity never comes back; its name is free. `removed` false: there was no such member. Rejects with ERR_LAST_VOTER. */
   remove(member: string, options?: CallOptions): Promise<{ readonly removed: boolean }>;
-  /** A short-lived ticket for `join`, made with the cluster's secret by the node asked. Rejects with ERR_CONFIG on a cluster without a secret. */
+  /** A short-lived ticket for `join`, made with the cluster's secret by the node asked. Rejects with ERR_FORBIDDEN on a cluster without a secret. */
   createToken(options?: JoinTokenOptions): Promise<JoinToken>;
 }

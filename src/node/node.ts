@@ -3,7 +3,8 @@ import { Registry } from 'prom-client';
 import { KvorumError } from '../errors.ts';
 import type { SoftState } from '../raft/types.ts';
 import type { Store } from '../storage/types.ts';
-import type { Channel, PeerEvent, Transport } from '../transport/types.ts';
+import { parseJoinToken } from '../transport/join-token.ts';
+import type { Channel, Credential, JoinToken, PeerEvent, Transport } from '../transport/types.ts';
 import type { Environment } from './env.ts';
 import { AgentGate, isAgent } from './agents.ts';
 import { Bootstrap, bootstrapAlone } from './bootstrap.ts';
@@ -116,6 +117,8 @@ export class Node implements KvorumNode {
   #bootstrap!: Bootstrap;
   /** Set on a node that is to join a running cluster. */
   #joining: Joining | null = null;
+  /** Proves itself with this until it is given the secret. */
+  #token: JoinToken | null = null;
   #doorkeeper!: Doorkeeper;
   #memory!: PeerMemory;
   #transport!: Transport;
@@ -173,6 +176,7 @@ export class Node implements KvorumNode {
       secret: () => this.#secret,
       clusterId: () => this.clusterId,
       wallTime: () => this.#env.wallTime(),
+      random: () => this.#env.random(),
     });
     this.#remote = new RemoteServer({
       node: this,
@@ -218,6 +222,13 @@ export class Node implements KvorumNode {
   /** What this node was started with, or was given when it joined. */
   get #secret(): string | null {
     return this.#options.secret ?? loadSecret(this.#store);
+  }
+
+  /** Asked for at every handshake: the secret comes with the invitation. */
+  #credential(): Credential {
+    const secret = this.#secret;
+    if (secret !== null) return { secret };
+    return this.#token === null ? null : { token: this.#token };
   }
 
   get url(): string | null {
@@ -355,14 +366,16 @@ export class Node implements KvorumNode {
     this.#transport = await this.#platform.createTransport({
       privateKey: this.#identity.privateKey,
       listen,
-      secret: this.#secret,
+      credential: () => this.#credential(),
+      wallTime: () => this.#env.wallTime(),
       logger,
       handlers: {
         hello: () => this.#doorkeeper.hello(),
-        admit: (hello) => this.#doorkeeper.admit(hello),
+        admit: (hello, credential) => this.#doorkeeper.admit(hello, credential),
         frame: (from, channel, frame) => this.#frame(from, channel, frame),
         peer: (event) => this.#peer(event),
-        transient: isClient,
+        // They come and go.
+        transient: (hello) => isClient(hello) || isAgent(hello),
       },
     });
     this.#links = new LinkPool({
@@ -370,6 +383,8 @@ export class Node implements KvorumNode {
       transport: this.#transport,
       isKept: (id) => this.#joined?.members.keeps(id) ?? false,
     });
+    const { peerId, bootEpoch } = this.#identity;
+    logger.info({ node: name, peerId, bootEpoch, address: this.address }, 'listening for peers');
   }
 
   /** A node that belongs to a cluster already is a member that starts again, whatever it was started with. */
@@ -379,6 +394,7 @@ export class Node implements KvorumNode {
     if (this.#secret === null && joinToken === null) {
       throw new KvorumError('ERR_CONFIG', 'to join a cluster a node needs its secret, or a join token');
     }
+    if (joinToken !== null) this.#token = parseJoinToken(joinToken);
     this.#joining = new Joining({
       store: this.#store,
       env: this.#env,
@@ -540,7 +556,9 @@ export class Node implements KvorumNode {
   }
 
   #frame(from: string, channel: Channel, frame: Uint8Array): void {
-    if (this.#remote.has(from)) return this.#remote.frame(from, channel, frame);
+    // An agent calls, and is a peer besides.
+    const calls = !this.#agents.has(from) || (channel === 'client' && frame[0] === FRAME.requests);
+    if (calls && this.#remote.has(from)) return this.#remote.frame(from, channel, frame);
     if (this.#bootstrap.frame(from, channel, frame)) return;
     if (this.#joining?.frame(from, channel, frame) === true) return;
     const joined = this.#joined;
@@ -581,6 +599,7 @@ export class Node implements KvorumNode {
       case 'up':
         logger.info(fields, 'peer is up');
         this.#links.up(peer.id);
+        if (isAgent(said)) this.#remote.up(peer);
         this.#joined?.liveness.changed();
         return;
       case 'down':
@@ -589,6 +608,7 @@ export class Node implements KvorumNode {
         this.#joined?.transfer.peerDown(peer.id);
         this.#joined?.members.peerDown(peer.id);
         this.#links.down(peer.id);
+        this.#remote.down(peer.id);
         this.#joined?.liveness.changed();
         return;
       case 'lost':

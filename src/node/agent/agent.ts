@@ -7,7 +7,8 @@ import { KvorumError } from '../../errors.ts';
 import { openMemoryStore } from '../../storage/memory-store.ts';
 import type { Store } from '../../storage/types.ts';
 import { PROTOCOL_VERSION } from '../../transport/limits.ts';
-import type { Channel, Hello, PeerEvent, Transport, Verdict } from '../../transport/types.ts';
+import { parseJoinToken } from '../../transport/join-token.ts';
+import type { Channel, Credential, Hello, JoinToken, PeerEvent, Transport, Verdict } from '../../transport/types.ts';
 import { judgeProtocol } from '../admission.ts';
 import { isAgent } from '../agents.ts';
 import { loadClusterMap, type ClusterMap } from '../cluster-map.ts';
@@ -88,6 +89,8 @@ export class Agent implements KvorumNode {
   #transport!: Transport;
   #links!: LinkPool;
   #joining: Joining | null = null;
+  /** Proves itself with this until it is given the secret. */
+  #token: JoinToken | null = null;
   #joined: Joined | null = null;
   #map: ClusterMap | null;
   #server: Server | null = null;
@@ -133,6 +136,7 @@ export class Agent implements KvorumNode {
       send: (to, parts) => this.#transport.send(to, 'client', parts),
       isWell: (id) => (this.#joined?.gossip.member(id)?.state ?? 'alive') === 'alive',
       random: () => platform.env.random(),
+      soon: (task) => platform.env.soon(task),
     });
     const deferred = deferServices((action) => this.#ask(() => action(this.#upstream.node)));
     this.leases = deferred.leases;
@@ -182,6 +186,12 @@ export class Agent implements KvorumNode {
 
   get #secret(): string | null {
     return this.#options.secret ?? loadSecret(this.#store);
+  }
+
+  #credential(): Credential {
+    const secret = this.#secret;
+    if (secret !== null) return { secret };
+    return this.#token === null ? null : { token: this.#token };
   }
 
   // Callers.
@@ -270,6 +280,7 @@ export class Agent implements KvorumNode {
       if (this.#secret === null && joinToken === null) {
         throw new KvorumError('ERR_CONFIG', 'to join a cluster an agent needs its secret, or a join token');
       }
+      if (joinToken !== null) this.#token = parseJoinToken(joinToken);
       this.#joining = new Joining({
         store: this.#store,
         env: this.#env,
@@ -284,7 +295,8 @@ export class Agent implements KvorumNode {
     this.#transport = await this.#platform.createTransport({
       privateKey: this.#identity.privateKey,
       listen,
-      secret: this.#secret,
+      credential: () => this.#credential(),
+      wallTime: () => this.#env.wallTime(),
       logger,
       handlers: {
         hello: () => this.#hello(),
@@ -338,7 +350,7 @@ export class Agent implements KvorumNode {
     });
     this.#joined = { clusterId: map.clusterId, gossip, view };
     for (const peer of this.#transport.peers()) if (!isAgent(peer.hello)) this.#upstream.up(peer);
-    registerGossipMetrics(this.registry, gossip, { links: this.#links, agents: null });
+    registerGossipMetrics(this.registry, gossip, { links: this.#links });
     view.start();
     const linked = this.#transport.peers().map(({ hello }) => ({ peerId: hello.peerId, addresses: [hello.address] }));
     gossip.start([...linked, ...map.members.map(({ peerId, address }) => ({ peerId, addresses: [address] }))]);
@@ -421,7 +433,9 @@ export class Agent implements KvorumNode {
   #commitLater(): void {
     this.#store.commit(false, (error) => {
       if (error === null || this.#failure !== null || this.#closing !== null) return;
-      this.#failure = KvorumError.is(error) ? error : new KvorumError('ERR_STORE_POISONED', error.message, { cause: error });
+      this.#failure = KvorumError.is(error)
+        ? error
+        : new KvorumError('ERR_STORE_POISONED', error.message, { cause: error });
       this.#fail(this.#failure);
     });
   }

@@ -15,6 +15,8 @@ export interface UpstreamOptions {
   isWell(id: NodeId): boolean;
   /** Uniform in [0, 1). */
   random(): number;
+  /** As `Environment.soon`. */
+  soon(task: () => void): void;
 }
 
 interface Member {
@@ -70,7 +72,10 @@ export class Upstream {
   up({ id, name }: Peer): void {
     this.down(id);
     if (this.#closed !== null) return;
-    const requester = new Requester({ send: (parts) => this.#options.send(id, parts) });
+    const requester = new Requester({
+      send: (parts) => this.#options.send(id, parts),
+      soon: (task) => this.#options.soon(task),
+    });
     requester.revision = this.#revision;
     requester.term = this.#term;
     this.#members.set(id, { name, requester, node: new RemoteNode(requester) });

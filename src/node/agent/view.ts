@@ -68,15 +68,15 @@ export class AgentView {
   /** Links are kept to some members that are well; while none is known to be, to those of before. */
   #choose(): void {
     const { gossip, links, contacts } = this.#options;
-    const members = gossip.members().filter(({ role, state }) => role !== 'agent' && state !== 'dead' && state !== 'left');
+    const members = gossip
+      .members()
+      .filter(({ role, state }) => role !== 'agent' && state !== 'dead' && state !== 'left');
     this.#members = new Set(members.map(({ id }) => id));
     const well = members.filter(({ state }) => state === 'alive');
     // The same for a while, though the list changes: whoever is kept stays so.
     const known = (well.length > 0 ? well : members).map(({ addresses: [first] }) => first ?? '').filter(Boolean);
     const staying = known.filter((address) => this.#kept.has(address));
-    const wanted = new Set(
-      known.length === 0 ? contacts : [...new Set([...staying, ...known])].slice(0, MAX_KEPT),
-    );
+    const wanted = new Set(known.length === 0 ? contacts : [...new Set([...staying, ...known])].slice(0, MAX_KEPT));
     for (const address of wanted) if (!this.#kept.has(address)) links.keep(address);
     for (const address of this.#kept) if (!wanted.has(address)) links.release(address);
     this.#kept = wanted;
