@@ -368,5 +368,8 @@ export interface ClientTransport {
   counterDelete(name: string, attempt: Attempt): Promise<{ readonly deleted: boolean }>;
 
   cluster(attempt: Attempt): Promise<ClusterInfo>;
+  members(attempt: Attempt): Promise<readonly MemberInfo[]>;
+  /** What is now, then whatever comes. */
+  membersWatch(request: { readonly idleMs: number }, attempt: Attempt): Promise<Stream<readonly MemberInfo[]>>;
   close(): Promise<void>;
 }

@@ -75,6 +75,7 @@ export type { Lock, LockOptions, Locks, SemaphoreOptions } from './lock.ts';
 export type { CampaignOptions, Election, ObserveOptions, Term } from './election.ts';
 export type { Barrier } from './barrier.ts';
 export type { Counter } from './counter.ts';
+export type { Members } from './members.ts';
 export type {
   BarrierInfo,
   ClusterInfo,

@@ -1,12 +1,17 @@
-/** Who belongs to the cluster: /v1/cluster/members, /v1/cluster/tokens. */
-import type { JoinTokenOptions, MemberAnswer, NewMember } from '../node/types.ts';
+/** Who belongs to the cluster: /v1/cluster/members, /v1/cluster/watch, /v1/cluster/tokens. */
+import { Buffer } from 'node:buffer';
+import { createHash } from 'node:crypto';
+
+import { textOfMembers } from '../node/member-service.ts';
+import type { JoinTokenOptions, MemberAnswer, MemberInfo, NewMember } from '../node/types.ts';
 import { bodyParser } from './body.ts';
 import { callOptions } from './call.ts';
 import type { Open } from './call.ts';
 import type { Exchange } from './exchange.ts';
 import { nameIn } from './holding.ts';
+import { firstOf, ObservationSource } from './observation-source.ts';
 import { ADD_MEMBER, JOIN_TOKEN, NOTHING, REPLACE_MEMBER } from './requests.ts';
-import { JSON_BODY_ERRORS, jsonAnswer, jsonBody, TIMEOUT_QUERY } from './route.ts';
+import { JSON_BODY_ERRORS, jsonAnswer, jsonBody, READS, TIMEOUT_QUERY } from './route.ts';
 import type { Route } from './route.ts';
 
 const PREFIX = '/v1/cluster/members/';
@@ -14,6 +19,36 @@ const parseMember = bodyParser(ADD_MEMBER);
 const parseReplacement = bodyParser(REPLACE_MEMBER);
 const parseToken = bodyParser(JOIN_TOKEN);
 const parseNothing = bodyParser(NOTHING);
+
+function listMembers(exchange: Exchange): void {
+  const { timeout } = exchange.query(TIMEOUT_QUERY);
+  const listed = exchange.service.node.members.list(callOptions(exchange, timeout));
+  exchange.settle(listed, (self, members) => self.sendJson(200, JSON.stringify({ members })));
+}
+
+function watchMembers(exchange: Exchange): void {
+  const { timeout } = exchange.query(TIMEOUT_QUERY);
+  const { 'last-event-id': seen } = exchange.request.headers;
+  const refused = exchange.service.streamRefusal();
+  if (refused !== null) throw refused;
+  const observation = exchange.service.node.members.watch(callOptions(exchange, timeout));
+  let isFirst = true;
+  const frameOf = (members: readonly MemberInfo[]): Buffer | null => {
+    const id = idOf(members);
+    // Whoever comes back, to this node or another, is not told again what it has.
+    const isKnown = isFirst && id === seen;
+    isFirst = false;
+    return isKnown ? null : Buffer.from(`id: ${id}\ndata: ${JSON.stringify({ members })}\n\n`);
+  };
+  exchange.settle(firstOf(observation), (self, first) =>
+    self.stream(new ObservationSource(observation, first, frameOf)),
+  );
+}
+
+/** Of a list, on whatever node: the same for the same members. Opaque to clients. */
+function idOf(members: readonly MemberInfo[]): string {
+  return createHash('sha256').update(textOfMembers(members)).digest('base64url').slice(0, 22);
+}
 
 function addMember(exchange: Exchange): void {
   const { timeout } = exchange.query(TIMEOUT_QUERY);
@@ -84,6 +119,39 @@ function memberJson({ id, name, role }: MemberAnswer): string {
 const CHANGES = { tag: 'cluster', query: TIMEOUT_QUERY, open: false, always: false, mutating: true } as const;
 
 export const MEMBER_ROUTES: readonly Route[] = [
+  {
+    ...READS,
+    operationId: 'listMembers',
+    method: 'GET',
+    path: '/v1/cluster/members',
+    tag: 'cluster',
+    summary: 'Who is there',
+    description:
+      'Voters and learners by the configuration, agents by gossip, each with its health as this node sees it. Answered by the node itself: also without a quorum.',
+    answers: { 200: jsonAnswer('MemberList', 'The members') },
+    handle: listMembers,
+  },
+  {
+    ...READS,
+    operationId: 'watchMembers',
+    method: 'GET',
+    path: '/v1/cluster/watch',
+    tag: 'cluster',
+    summary: 'Watch the members',
+    description:
+      'Server-sent events: what GET /v1/cluster/members answers, at once and whenever it changes; of several changes in a ' +
+      'row perhaps the last only, and none for how far members are in the log. Heartbeats and errors as in a watch.',
+    headers: {
+      'Last-Event-ID': 'id of the last event that came: when the list is the same still, it is not told again',
+    },
+    answers: {
+      200: {
+        description: 'Events until either side ends it',
+        content: [{ type: 'text/event-stream', schema: 'MemberList' }],
+      },
+    },
+    handle: watchMembers,
+  },
   {
     ...CHANGES,
     operationId: 'addMember',

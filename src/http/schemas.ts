@@ -85,10 +85,21 @@ export const Member = Type.Object({
   http: nullable(Type.String({ description: 'Base URL of its HTTP API' })),
   pid: nullable(Type.Integer()),
   health: Type.Enum(['alive', 'suspect', 'unreachable'], {
-    description: 'As this node sees it; suspect: it did not answer of late',
+    description:
+      'As this node sees it; suspect: it did not answer of late; unreachable: it has left, or is taken for dead',
   }),
   matchIndex: nullable(Type.Integer()),
   appliedIndex: nullable(Type.Integer()),
+  metadata: nullable(
+    Type.Record(Type.String(), Type.String(), { description: 'What its owner has it say of itself; null: nothing' }),
+  ),
+  incarnation: nullable(
+    Type.Integer({ description: 'Grows with its starts and when it speaks up; null: not heard of yet' }),
+  ),
+});
+
+export const MemberList = Type.Object({
+  members: Type.Array(Type.Ref('#/components/schemas/Member')),
 });
 
 export const Cluster = Type.Object({
@@ -345,6 +356,7 @@ export const SCHEMAS = {
   TransferAnswer,
   AddMemberRequest: schemaOf(ADD_MEMBER, 'A new member'),
   MemberAnswer,
+  MemberList,
   ReplaceMemberRequest: schemaOf(REPLACE_MEMBER, 'Who takes the place'),
   RemovedAnswer,
   JoinTokenRequest: schemaOf(JOIN_TOKEN, 'What the token is for'),

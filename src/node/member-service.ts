@@ -8,11 +8,20 @@ import type { CallOptions } from './call-types.ts';
 import { isJoinRole } from './join-frames.ts';
 import type { Newcomer } from './member-changes.ts';
 import type { MemberChanged, MemberOperation } from './member-frames.ts';
-import type { JoinToken, JoinTokenOptions, MemberAnswer, Members, NewMember } from './member-types.ts';
+import type { JoinToken, JoinTokenOptions, MemberAnswer, MemberInfo, Members, NewMember } from './member-types.ts';
+import { Observation } from './observation.ts';
 import { isAddress, isName } from './options.ts';
 
 export interface MemberServiceOptions {
   call(operation: MemberOperation, timeoutMs: number, signal?: AbortSignal): Promise<MemberChanged>;
+  /** Rejects while there is nothing to tell. */
+  list(): Promise<readonly MemberInfo[]>;
+  /** What `list` gives, now. */
+  current(): readonly MemberInfo[];
+  /** Calls back when it may be another; gives what ends that. */
+  subscribe(changed: () => void): () => void;
+  /** Aborted when the node closes. */
+  readonly closed: AbortSignal;
   /** Null: a cluster of one without a secret. */
   secret(): string | null;
   clusterId(): string;
@@ -56,6 +65,22 @@ export class MemberService implements Members {
     return { removed: changed };
   }
 
+  async list({ signal }: CallOptions = {}): Promise<readonly MemberInfo[]> {
+    signal?.throwIfAborted();
+    return await this.#options.list();
+  }
+
+  watch({ signal }: { readonly signal?: AbortSignal } = {}): Observation<readonly MemberInfo[]> {
+    const { closed } = this.#options;
+    return new Observation<readonly MemberInfo[]>({
+      begin: async () => void (await this.#options.list()),
+      read: () => this.#options.current(),
+      text: textOfMembers,
+      subscribe: (changed) => this.#options.subscribe(changed),
+      signals: signal === undefined ? [closed] : [signal, closed],
+    });
+  }
+
   // oxlint-disable-next-line typescript/require-await -- what it throws is a rejection
   async createToken({ ttlMs = DEFAULT_TOKEN_MS, role }: JoinTokenOptions = {}): Promise<JoinToken> {
     const options = this.#options;
@@ -80,6 +105,11 @@ export class MemberService implements Members {
   async #call(operation: MemberOperation, options: CallOptions = {}): Promise<MemberChanged> {
     return await this.#options.call(operation, checkTimeout(options.timeoutMs), options.signal);
   }
+}
+
+/** What tells two lists apart: all but how far each is in the log, which never rests. */
+export function textOfMembers(members: readonly MemberInfo[]): string {
+  return JSON.stringify(members.map((member) => ({ ...member, matchIndex: null, appliedIndex: null })));
 }
 
 function answered({ id, name, role }: MemberChanged): MemberAnswer {

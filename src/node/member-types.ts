@@ -1,6 +1,27 @@
 /** Who belongs to the cluster, as its users change and see it. */
 import type { CallOptions } from './call-types.ts';
 
+export interface MemberInfo {
+  readonly id: string;
+  readonly name: string;
+  readonly peerId: string;
+  readonly role: 'voter' | 'learner' | 'agent';
+  readonly addresses: readonly string[];
+  readonly http: string | null;
+  readonly pid: number | null;
+  /**
+   * As gossip and links tell. `suspect`: it did not answer of late, and may be slow, cut off or gone. `unreachable`: it has left, or is taken for dead.
+   */
+  readonly health: 'alive' | 'suspect' | 'unreachable';
+  /** Known on the leader and for this node itself. */
+  readonly matchIndex: number | null;
+  readonly appliedIndex: number | null;
+  /** What its owner has it say of itself; null for nothing, or when it was not heard of yet. */
+  readonly metadata: Readonly<Record<string, string>> | null;
+  /** Grows with each of its starts, and whenever it speaks up against a suspicion; null when it was not heard of yet. */
+  readonly incarnation: number | null;
+}
+
 /** A node that is to become a member. It has to run, with `join`, or be started later: it takes part once it is linked. */
 export interface NewMember {
   /** Unique among the members; free again once its bearer is removed. */
@@ -42,7 +63,7 @@ export interface JoinToken {
 }
 
 /**
- * Changes of the members. `member` is an id or a name. Every call goes to the leader by itself and may be repeated: what is done already is answered as done. All reject with
+ * The members, and changes of them. `member` is an id or a name. Every call goes to the leader by itself and may be repeated: what is done already is answered as done. All reject with
  * ERR_NO_LEADER, ERR_MEMBERSHIP_BUSY (another change did not end in time; outcome none), ERR_TIMEOUT (outcome unknown), ERR_CLOSED.
  */
 export interface Members {
@@ -59,6 +80,13 @@ export interface Members {
   replace(member: string, by: string, options?: CallOptions): Promise<MemberAnswer>;
   /** Its identity never comes back; its name is free. `removed` false: there was no such member. Rejects with ERR_LAST_VOTER. */
   remove(member: string, options?: CallOptions): Promise<{ readonly removed: boolean }>;
+  /** Everybody, as the node that answers knows them: voters and learners by the configuration, agents by gossip. Also without a quorum. */
+  list(options?: CallOptions): Promise<readonly MemberInfo[]>;
+  /** The whole list, then again whenever it has become another; of several changes in a row perhaps the last only. How far members are in the log does not count. */
+  watch(options?: {
+    readonly signal?: AbortSignal;
+    readonly timeoutMs?: number;
+  }): AsyncIterableIterator<readonly MemberInfo[]> & { close(): void };
   /** A short-lived ticket for `join`, made with the cluster's secret by the node asked. Rejects with ERR_FORBIDDEN on a cluster without a secret. */
   createToken(options?: JoinTokenOptions): Promise<JoinToken>;
 }

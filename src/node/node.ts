@@ -130,6 +130,8 @@ export class Node implements KvorumNode {
   #joined: Joined | null = null;
   #server: Server | null = null;
   #failure: KvorumError | null = null;
+  /** Aborted when the node closes. */
+  readonly #leaving = new AbortController();
   #fail!: (error: Error) => void;
   #closing: Promise<void> | null = null;
 
@@ -171,6 +173,10 @@ export class Node implements KvorumNode {
     this.barriers = deferred.barriers;
     this.counters = deferred.counters;
     this.members = new MemberService({
+      list: () => this.#serving(() => Promise.resolve(this.cluster().members)),
+      current: () => this.cluster().members,
+      subscribe: (changed) => this.#joined?.liveness.subscribe(changed) ?? (() => undefined),
+      closed: this.#leaving.signal,
       call: (operation, timeoutMs, signal) =>
         this.#serving(({ members }) => members.call(operation, timeoutMs, signal)),
       secret: () => this.#secret,
@@ -681,6 +687,7 @@ export class Node implements KvorumNode {
     server?.stopAccepting();
     // Whoever watches goes on elsewhere.
     this.#joined?.services.close();
+    this.#leaving.abort();
     this.#joined?.members.close(new KvorumError('ERR_CLOSED', 'the node is closed'));
     const env = this.#env;
     const warn = (error: unknown, message: string): void =>

@@ -5,11 +5,11 @@ import type { StoreSettings } from '../kv/settings.ts';
 import type { Condition, KeyEntry, KvEntry } from '../kv/types.ts';
 import type { CallOptions, Key, MutationOptions, Value, Written } from './call-types.ts';
 import type { Coordination } from './coordination.ts';
-import type { Members } from './member-types.ts';
+import type { MemberInfo, Members } from './member-types.ts';
 
 export type { StoreSettings } from '../kv/settings.ts';
 export type { CallOptions, Key, MutationOptions, Value, Written } from './call-types.ts';
-export type { JoinToken, JoinTokenOptions, MemberAnswer, Members, NewMember } from './member-types.ts';
+export type { JoinToken, JoinTokenOptions, MemberAnswer, MemberInfo, Members, NewMember } from './member-types.ts';
 
 /** The subset of pino's interface that Kvorum uses. */
 export interface Logger {
@@ -186,27 +186,6 @@ export interface ListAnswer {
   readonly nextCursor: string | null;
 }
 
-export interface MemberInfo {
-  readonly id: string;
-  readonly name: string;
-  readonly peerId: string;
-  readonly role: 'voter' | 'learner' | 'agent';
-  readonly addresses: readonly string[];
-  readonly http: string | null;
-  readonly pid: number | null;
-  /**
-   * As gossip and links tell. `suspect`: it did not answer of late, and may be slow, cut off or gone. `unreachable`: it has left, or is taken for dead.
-   */
-  readonly health: 'alive' | 'suspect' | 'unreachable';
-  /** Known on the leader and for this node itself. */
-  readonly matchIndex: number | null;
-  readonly appliedIndex: number | null;
-  /** What its owner has it say of itself; null for nothing, or when it was not heard of yet. */
-  readonly metadata: Readonly<Record<string, string>> | null;
-  /** Grows with each of its starts, and whenever it speaks up against a suspicion; null when it was not heard of yet. */
-  readonly incarnation: number | null;
-}
-
 export interface ClusterInfo {
   readonly clusterId: string;
   /** This node's name. */
@@ -248,7 +227,7 @@ export interface KvorumNode extends Coordination, AsyncDisposable {
     options?: MutationOptions,
   ): Promise<DeleteAnswer>;
   list(options?: ListOptions): Promise<ListAnswer>;
-  /** Changes who belongs to the cluster. */
+  /** Tells and changes who belongs to the cluster. */
   readonly members: Members;
   cluster(): ClusterInfo;
   /** Group, revision, term and name, as of now. */

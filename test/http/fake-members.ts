@@ -9,6 +9,8 @@ import type {
   Members,
   NewMember,
 } from '../../src/node/types.ts';
+import { textOfMembers } from '../../src/node/member-service.ts';
+import { Observation } from '../../src/node/observation.ts';
 import type { Enter } from './fake-coordination.ts';
 
 const NOW = 1_800_000_000_000;
@@ -17,6 +19,9 @@ const HOUR_MS = 3_600_000;
 export class FakeMembers implements Members {
   /** Names of learners that lag. */
   readonly behind = new Set<string>();
+  /** Aborted: the node closes. */
+  readonly closed = new AbortController();
+  readonly #watchers = new Set<() => void>();
   readonly #enter: Enter;
   readonly #members: MemberInfo[];
   readonly #removedPeers = new Set<string>();
@@ -27,8 +32,32 @@ export class FakeMembers implements Members {
     this.#members = [first];
   }
 
-  list(): readonly MemberInfo[] {
+  get current(): readonly MemberInfo[] {
     return this.#members;
+  }
+
+  list(options?: CallOptions): Promise<readonly MemberInfo[]> {
+    return this.#call('members.list', [], options, () => [...this.#members]);
+  }
+
+  watch(options: { readonly signal?: AbortSignal } = {}): Observation<readonly MemberInfo[]> {
+    return new Observation<readonly MemberInfo[]>({
+      begin: async () => void (await this.list(options)),
+      read: () => [...this.#members],
+      text: textOfMembers,
+      subscribe: (changed) => {
+        this.#watchers.add(changed);
+        return () => this.#watchers.delete(changed);
+      },
+      signals: options.signal === undefined ? [this.closed.signal] : [options.signal, this.closed.signal],
+    });
+  }
+
+  /** Somebody else is seen so from now on. */
+  show(name: string, change: Partial<MemberInfo>): void {
+    const found = this.#find(name);
+    this.#members[this.#members.indexOf(found)] = { ...found, ...change };
+    for (const changed of this.#watchers) changed();
   }
 
   add(member: NewMember, options?: CallOptions): Promise<MemberAnswer> {

@@ -211,7 +211,7 @@ export class FakeNode implements KvorumNode {
       leader: this.leader,
       term: 3,
       revision: this.#revision,
-      members: this.members.list(),
+      members: this.members.current,
     };
   }
 

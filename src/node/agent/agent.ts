@@ -31,7 +31,9 @@ import { commit, openIdentity, type Identity } from '../identity.ts';
 import { loadContacts, loadSecret } from '../join-records.ts';
 import { Joining } from '../joining.ts';
 import { LinkPool } from '../links.ts';
-import type { Members } from '../member-types.ts';
+import { textOfMembers } from '../member-service.ts';
+import type { MemberInfo, Members } from '../member-types.ts';
+import { Observation } from '../observation.ts';
 import { resolveOptions, type ResolvedOptions } from '../options.ts';
 import type { Platform } from '../platform.ts';
 import { isClient } from '../remote/server.ts';
@@ -97,6 +99,8 @@ export class Agent implements KvorumNode {
   #failure: KvorumError | null = null;
   #fail!: (error: Error) => void;
   #closing: Promise<void> | null = null;
+  /** Ends what is watched. */
+  readonly #closed = new AbortController();
 
   /** Opens the peer port. Rejects as a node does, and has let go of everything then. */
   static async open(given: NodeOptions, platform: Platform): Promise<Agent> {
@@ -152,6 +156,18 @@ export class Agent implements KvorumNode {
       replace: (member, by, call) => this.#ask(() => members().replace(member, by, call)),
       remove: (member, call) => this.#ask(() => members().remove(member, call)),
       createToken: (call) => this.#ask(() => members().createToken(call)),
+      list: async ({ signal } = {}) => {
+        signal?.throwIfAborted();
+        return await this.#ask(() => Promise.resolve(this.cluster().members));
+      },
+      watch: ({ signal } = {}) =>
+        new Observation<readonly MemberInfo[]>({
+          begin: async () => void (await this.members.list()),
+          read: () => this.cluster().members,
+          text: textOfMembers,
+          subscribe: (changed) => this.#joined?.view.subscribe(changed) ?? ((): void => undefined),
+          signals: signal === undefined ? [this.#closed.signal] : [signal, this.#closed.signal],
+        }),
     };
   }
 
@@ -455,6 +471,7 @@ export class Agent implements KvorumNode {
     const deadline = this.#env.now() + drainTimeoutMs;
     const left = (): number => Math.max(0, deadline - this.#env.now());
     this.#server?.stopAccepting();
+    this.#closed.abort();
     const leaving = this.#joined?.gossip.leave(Math.min(LEAVE_TIMEOUT_MS, left()));
     try {
       await this.#server?.close({ drainTimeoutMs: left() });

@@ -30,6 +30,7 @@ export class AgentView {
   #members: ReadonlySet<NodeId> = new Set();
   #told: ClusterInfo | null = null;
   #asking = false;
+  readonly #listeners = new Set<() => void>();
   #stop: () => void = () => undefined;
 
   constructor(options: AgentViewOptions) {
@@ -38,7 +39,10 @@ export class AgentView {
 
   start(): void {
     const { env, gossip } = this.#options;
-    const unsubscribe = gossip.subscribe(() => this.#choose());
+    const unsubscribe = gossip.subscribe(() => {
+      this.#choose();
+      this.#changed();
+    });
     const stopAsking = env.every(ASK_EVERY_MS, () => this.#ask());
     this.#stop = () => {
       unsubscribe();
@@ -52,6 +56,12 @@ export class AgentView {
     return this.#members.has(id);
   }
 
+  /** Calls `listener` when what `cluster` tells may have changed. Returns what ends that. */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
   cluster(): ClusterInfo {
     const { clusterId, name, gossip, upstream } = this.#options;
     if (this.#told !== null && upstream.size > 0) return { ...this.#told, name };
@@ -63,6 +73,11 @@ export class AgentView {
     this.#stop();
     for (const address of this.#kept) this.#options.links.release(address);
     this.#kept = new Set();
+    this.#listeners.clear();
+  }
+
+  #changed(): void {
+    for (const listener of [...this.#listeners]) listener();
   }
 
   /** Links are kept to some members that are well; while none is known to be, to those of before. */
@@ -90,6 +105,7 @@ export class AgentView {
       .clusterInfo({ timeoutMs: ASK_EVERY_MS })
       .then((told) => {
         this.#told = told;
+        this.#changed();
       })
       // It is asked again, or another one is; until then what was told last holds.
       .catch(() => undefined)

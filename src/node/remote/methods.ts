@@ -104,6 +104,7 @@ export const QUICK: ReadonlyMap<number, (node: RemoteTarget, a: readonly unknown
   [METHOD.counterGet, (node, a) => node.counters.get(name(a[2]), options(a[3], OPTIONS.call))],
   [METHOD.counterDelete, (node, a) => node.counters.delete(name(a[2]), options(a[3], OPTIONS.mutation))],
 
+  [METHOD.memberList, (node, a) => node.members.list(options(a[2], OPTIONS.call))],
   [METHOD.createToken, (node, a) => node.members.createToken(options(a[2], OPTIONS.token))],
 ] as readonly (readonly [number, (node: RemoteTarget, a: readonly unknown[]) => Promise<unknown>])[]);
 

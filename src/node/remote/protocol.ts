@@ -68,6 +68,8 @@ export const METHOD = {
   memberReplace: 115,
   memberRemove: 116,
   createToken: 117,
+  memberList: 118,
+  memberWatch: 119,
 
   // Only for the thread that owns the node.
   transferLeadership: 224,

@@ -29,6 +29,7 @@ import type {
   ListAnswer,
   ListOptions,
   MemberAnswer,
+  MemberInfo,
   Members,
   MutationOptions,
   PutAnswer,
@@ -83,8 +84,8 @@ export class RemoteNode {
         this.ask<Written & { resigned: boolean }>(METHOD.electionResign, [name, token], options),
       get: (name, options) => this.ask<ElectionInfo>(METHOD.electionGet, [name], options),
       observe: (name, options) => {
-        const observation = new RemoteObservation(requester);
-        observation.begin(name, encodeOptions(options), options?.signal);
+        const observation = new RemoteObservation<ElectionInfo>(requester);
+        observation.begin(METHOD.electionObserve, [name], encodeOptions(options), options?.signal);
         return observation;
       },
     };
@@ -104,6 +105,12 @@ export class RemoteNode {
       demote: (member, options) => this.ask<MemberAnswer>(METHOD.memberDemote, [member], options),
       replace: (member, by, options) => this.ask<MemberAnswer>(METHOD.memberReplace, [member, by], options),
       remove: (member, options) => this.ask<{ removed: boolean }>(METHOD.memberRemove, [member], options),
+      list: (options) => this.ask<readonly MemberInfo[]>(METHOD.memberList, [], options),
+      watch: (options) => {
+        const observation = new RemoteObservation<readonly MemberInfo[]>(requester);
+        observation.begin(METHOD.memberWatch, [], encodeOptions(options), options?.signal);
+        return observation;
+      },
       createToken: (options) => this.ask<JoinToken>(METHOD.createToken, [], options),
     };
   }
