@@ -39,6 +39,8 @@ export const DEFAULT_TUNING: DhtTuning = {
 
 const AT_MOST: Partial<DhtTuning> = {
   k: LIMITS.contacts,
+  // One bit each.
+  maxPaths: 31,
   maxRecordBytes: LIMITS.valueBytes,
   maxProvidersPerAnswer: LIMITS.records,
 };

@@ -28,7 +28,7 @@ export interface SignedRecord {
   readonly value: Uint8Array;
   /** Highest wins; among equals the greater bytes. */
   readonly seq: number;
-  /** Wall-clock time after which nobody keeps it, ms since 1970. */
+  /** Wall-clock time until which it is kept, give or take `clockToleranceMs`; ms since 1970. */
   readonly notAfter: number;
   /** Who signed it. */
   readonly peerId: string;
@@ -142,7 +142,7 @@ export interface QueryOptions {
   readonly trace?: boolean;
   /** Default `queryDeadlineMs`. */
   readonly deadlineMs?: number;
-  /** Default `maxRequestsPerQuery`; a larger one is cut to it. */
+  /** For the search; storing what it is for takes up to k more. Default `maxRequestsPerQuery`; a larger one is cut to it. */
   readonly maxRequests?: number;
 }
 
@@ -252,7 +252,7 @@ export interface DhtTuning {
   readonly maxPaths: number;
   /** Queries of callers at once. Default 64. */
   readonly maxQueries: number;
-  /** Queries of the core's own upkeep at once. Default 2. */
+  /** Queries of the core's own upkeep at once, save looking itself up. Default 2. */
   readonly maxUpkeepQueries: number;
   /** Requests without an answer at once; queries wait for room. Default 1,024. */
   readonly maxPendingRequests: number;
@@ -307,6 +307,8 @@ export interface DhtOptions {
 }
 
 export interface DhtStats {
+  /** It has found its place: somebody answered its look-up of itself, and not everybody is silent since. */
+  readonly joined: boolean;
   readonly contacts: number;
   /** Contacts that did not answer their last request. */
   readonly failing: number;
