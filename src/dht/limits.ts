@@ -1,6 +1,6 @@
 /** What a message may hold at most, whatever the nodes are set to: the parser refuses the rest before anybody looks at it. */
 export const LIMITS = {
-  contacts: 32,
+  contacts: 64,
   addresses: 8,
   addressChars: 256,
   peerIdChars: 128,

@@ -32,12 +32,14 @@ export function parseDhtMessage(value: unknown): DhtMessage | null {
       return { type, rpc };
     case 'FindNode': {
       const target = parseId(fields['target']);
-      return target === null ? null : { type, rpc, target };
+      const { count } = fields;
+      return target === null || !isWanted(count) ? null : { type, rpc, target, count };
     }
     case 'FindRecords': {
       const key = parseId(fields['key']);
       const kind = parseKind(fields['kind']);
-      return key === null || kind === null ? null : { type, rpc, kind, key };
+      const { count } = fields;
+      return key === null || kind === null || !isWanted(count) ? null : { type, rpc, kind, key, count };
     }
     case 'Store': {
       const record = parseRecord(fields['record']);
@@ -126,6 +128,10 @@ function isText(value: unknown, limit: number): value is string {
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isWanted(value: unknown): value is number {
+  return isCount(value) && value >= 1 && value <= LIMITS.contacts;
 }
 
 function isRpc(value: unknown): value is number {

@@ -1,5 +1,6 @@
 /** Running queries: asks whom their searches want to ask, takes in what comes, stores what is to be stored, and tells the result. */
 import { equalBytes, log2Distance } from './id.ts';
+import { LIMITS } from './limits.ts';
 import type { Candidate, Path } from './path.ts';
 import { Query } from './query.ts';
 import type { QueryPlan, UpkeepKind } from './query.ts';
@@ -10,6 +11,8 @@ import type { DhtState } from './state.ts';
 import type { Contact, DhtAnswer, Outcome, QueryId, QueryKind, QueryStep, SignedRecord } from './types.ts';
 
 const UPKEEP: ReadonlySet<string> = new Set<UpkeepKind>(['join', 'refresh', 'republish', 'replicate']);
+/** Contacts asked for beyond what the share of silent nodes makes likely. */
+const MARGIN_CONTACTS = 4;
 const NOTHING: readonly never[] = Object.freeze([]);
 
 export class Queries {
@@ -37,7 +40,7 @@ export class Queries {
 
   start(plan: QueryPlan): Query {
     const { table, tuning, nowMs } = this.#state;
-    const seeds = table.closest(plan.key, tuning.k * plan.paths);
+    const seeds = table.closest(plan.key, tuning.k * Math.max(2, plan.paths));
     table.lookedUp(plan.key, nowMs);
     const query = new Query(++this.#lastId, plan, new Search(plan.key, tuning.k, plan.paths, seeds), nowMs);
     this.#running.set(query.id, query);
@@ -62,6 +65,7 @@ export class Queries {
     for (let slow = requests.takeSlow(nowMs); slow !== null; slow = requests.takeSlow(nowMs)) {
       if (slow.search === null || slow.query === null) continue;
       slow.search.path.inFlight -= 1;
+      slow.query.slow += 1;
       if (slow.query.phase === 'searching') this.#pump(slow.query);
     }
     for (const query of [...this.#running.values()]) {
@@ -94,7 +98,7 @@ export class Queries {
       query.failures += 1;
       if (search !== null) {
         search.candidate.state = 'failed';
-        if (!pending.isSlow) search.path.inFlight -= 1;
+        this.#landed(query, pending);
       }
       this.#trace(query, pending, { outcome, contacts: 0, fresh: 0, records: 0 });
       this.#ended(query, pending);
@@ -103,11 +107,12 @@ export class Queries {
   }
 
   #found(query: Query, search: NonNullable<Pending['search']>, pending: Pending, answer: DhtAnswer): void {
-    const { path, candidate } = search;
+    const { path, candidate, count } = search;
     candidate.state = 'answered';
-    if (!pending.isSlow) path.inFlight -= 1;
+    query.answers += 1;
+    this.#landed(query, pending);
     const named = answer.type === 'Nodes' || answer.type === 'Records' ? answer.contacts : NOTHING;
-    const contacts = named.length > this.#state.tuning.k ? named.slice(0, this.#state.tuning.k) : named;
+    const contacts = named.length > count ? named.slice(0, count) : named;
     const records = answer.type === 'Records' ? answer.records : NOTHING;
     const fresh = query.search.learn(path, candidate, contacts, (contact) => this.#state.isGenuine(contact));
     for (const record of records) this.#gather(query, candidate, record);
@@ -118,6 +123,11 @@ export class Queries {
       records: records.length,
     });
     this.#ended(query, pending);
+  }
+
+  #landed(query: Query, { search, isSlow }: Pending): void {
+    if (isSlow) query.slow -= 1;
+    else if (search !== null) search.path.inFlight -= 1;
   }
 
   /** Believes a record only when it is what was asked for, better than what is known, and signed. */
@@ -191,13 +201,27 @@ export class Queries {
     path.inFlight += 1;
     query.waiting += 1;
     query.requests += 1;
-    const { rpc } = this.#state.request(candidate.contact, asked, query, { path, candidate });
+    const count = this.#wanted(query);
+    const { rpc } = this.#state.request(candidate.contact, asked, query, { path, candidate, count });
     this.#state.emit({
       type: 'send',
       to: candidate.contact,
       message:
-        kind === null ? { type: 'FindNode', rpc, target: plan.key } : { type: 'FindRecords', rpc, kind, key: plan.key },
+        kind === null
+          ? { type: 'FindNode', rpc, target: plan.key, count }
+          : { type: 'FindRecords', rpc, kind, key: plan.key, count },
     });
+  }
+
+  /**
+   * k contacts, and more where nodes do not answer: those near a key know the same neighbours, so if each names its k closest, and a third of them are dead, nobody names the
+   * kth that lives. Costs bytes, and no request.
+   */
+  #wanted({ answers, failures, slow }: Query): number {
+    const { k } = this.#state.tuning;
+    const silent = failures + slow;
+    if (silent === 0) return k;
+    return Math.min(LIMITS.contacts, k + MARGIN_CONTACTS + Math.ceil((2 * k * silent) / (answers + 1)));
   }
 
   #searched(query: Query, outcome: Outcome): void {

@@ -41,6 +41,10 @@ export class Query {
   /** Requests of this phase without an answer. */
   waiting = 0;
   requests = 0;
+  /** Of the search. */
+  answers = 0;
+  /** Requests of the search that are late. */
+  slow = 0;
   failures = 0;
   /** Whom the record has yet to be sent to. */
   storeAt: Contact[] = [];

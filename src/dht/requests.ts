@@ -15,7 +15,12 @@ export interface Pending {
   /** Null: nobody waits for it but the routing table. */
   readonly query: Query | null;
   /** Where the answer leads on; null for Ping and Store. */
-  readonly search: { readonly path: Path; readonly candidate: Candidate } | null;
+  readonly search: {
+    readonly path: Path;
+    readonly candidate: Candidate;
+    /** Contacts that were asked for. */
+    readonly count: number;
+  } | null;
   /** It no longer counts among the α of its path. */
   isSlow: boolean;
 }

@@ -9,18 +9,19 @@ export function answer(state: DhtState, from: Contact, request: DhtRequest): Dht
     case 'Ping':
       return { type: 'Pong', rpc };
     case 'FindNode':
-      return { type: 'Nodes', rpc, contacts: contactsFor(state, from, request.target) };
+      return { type: 'Nodes', rpc, contacts: contactsFor(state, from, request.target, request.count) };
     case 'FindRecords': {
-      const { kind, key } = request;
-      return { type: 'Records', rpc, records: recordsFor(state, kind, key), contacts: contactsFor(state, from, key) };
+      const { kind, key, count } = request;
+      const contacts = contactsFor(state, from, key, count);
+      return { type: 'Records', rpc, records: recordsFor(state, kind, key), contacts };
     }
     case 'Store':
       return { type: 'Stored', rpc, refused: state.keep(request.record) };
   }
 }
 
-function contactsFor(state: DhtState, from: Contact, target: DhtId): readonly Contact[] {
-  return state.table.closestFor(target, state.tuning.k, from.peerId);
+function contactsFor(state: DhtState, from: Contact, target: DhtId, count: number): readonly Contact[] {
+  return state.table.closestFor(target, count, from.peerId);
 }
 
 /** Of more providers than one answer holds, some: beginning anywhere, so that those who ask several nodes hear of most. */

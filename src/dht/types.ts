@@ -48,6 +48,8 @@ export interface FindNode {
   readonly type: 'FindNode';
   readonly rpc: number;
   readonly target: DhtId;
+  /** Contacts wanted, 1 to 64: k, or more where many of those that come are dead. */
+  readonly count: number;
 }
 
 /** FIND_VALUE: records and contacts alike come back, so that a search goes on to the newest record. */
@@ -56,6 +58,8 @@ export interface FindRecords {
   readonly rpc: number;
   readonly kind: RecordKind;
   readonly key: DhtId;
+  /** As in FindNode. */
+  readonly count: number;
 }
 
 export interface Store {
@@ -230,7 +234,7 @@ export type DhtEffect =
 // The core
 
 export interface DhtTuning {
-  /** Contacts a bucket, and nodes that keep a record. At most 32. Default 20. */
+  /** Contacts a bucket, and nodes that keep a record. At most 64. Default 20. */
   readonly k: number;
   /** Requests in flight on a path. Default 3. */
   readonly alpha: number;
