@@ -239,7 +239,11 @@ export class Queries {
     query.storeAt = closest.map(({ contact }) => contact);
     // The search may have used up the time: storing has its own.
     query.deadlineAtMs = Math.max(query.deadlineAtMs, state.nowMs + state.tuning.requestTimeoutMs);
-    if (state.isAmong(query.storeAt, record.key) && state.keep(record) === null) query.stored += 1;
+    if (state.isAmong(query.storeAt, record.key)) {
+      // It is one of the k itself.
+      if (query.storeAt.length === state.tuning.k) query.storeAt.pop();
+      if (state.keep(record) === null) query.stored += 1;
+    }
     this.#pump(query);
   }
 

@@ -130,6 +130,13 @@ export class Network {
     node.isAlive = false;
   }
 
+  /** It was only cut off: it is there again, with what it knew. */
+  revive(node: SimNode): void {
+    node.isAlive = true;
+    node.tickAtMs = Infinity;
+    this.drain(node);
+  }
+
   introduce(node: SimNode, ...contacts: readonly Contact[]): void {
     for (const contact of contacts) node.dht.addContact(contact, this.now);
     this.drain(node);
