@@ -11,6 +11,8 @@ export interface Entry {
   heardMs: number;
   /** Unanswered requests in a row. */
   failures: number;
+  /** When the last of them ended. */
+  failedMs: number;
   /** A ping is on its way that decides whether it stays. */
   pinged: boolean;
 }
@@ -62,7 +64,7 @@ export class Bucket {
     }
     const waiting = placeOf(replacements, contact.peerId);
     if (waiting >= 0) replacements.splice(waiting, 1);
-    const entry: Entry = { contact, heardMs: nowMs, failures: 0, pinged: false };
+    const entry: Entry = { contact, heardMs: nowMs, failures: 0, failedMs: 0, pinged: false };
     if (entries.length >= this.#k) {
       const stale = entries.findIndex(({ failures }) => failures >= this.#maxFailures);
       if (stale < 0) {
@@ -81,7 +83,7 @@ export class Bucket {
    * It did not answer. True: it gave way to the most recent replacement. Without one it stays, as a network that is down is no reason to forget everybody
    * (§4.1).
    */
-  failed(peerId: string): boolean {
+  failed(peerId: string, nowMs: number): boolean {
     const at = placeOf(this.entries, peerId);
     if (at < 0) {
       const waiting = placeOf(this.replacements, peerId);
@@ -90,6 +92,7 @@ export class Bucket {
     }
     const entry = this.entries[at] as Entry;
     entry.failures += 1;
+    entry.failedMs = nowMs;
     entry.pinged = false;
     if (entry.failures < this.#maxFailures || this.replacements.length === 0) return false;
     this.#replace(at);

@@ -174,6 +174,11 @@ class DhtNode implements Dht {
     return this.#state.table.closest(key, count);
   }
 
+  kept(kind: RecordKind, key: DhtId): readonly SignedRecord[] {
+    checkKey(key);
+    return this.#state.stores[kind].find(key, this.#state.nowMs);
+  }
+
   stats(): DhtStats {
     const { table, stores, requests, counts, refused } = this.#state;
     return {
@@ -207,6 +212,7 @@ class DhtNode implements Dht {
       return;
     }
     counts.answersReceived += 1;
+    this.#state.answeredMs = this.#state.nowMs;
     this.#state.heard(from);
     this.#queries.answered(pending, message);
   }

@@ -12,7 +12,8 @@ export interface Candidate {
   readonly head: number;
   /** How deep it was found first: 1 for one that this node knew. */
   readonly depth: number;
-  state: 'fresh' | 'asked' | 'answered' | 'failed';
+  /** `slow`: asked, and late. */
+  state: 'fresh' | 'asked' | 'slow' | 'answered' | 'failed';
   /** Bits of the paths that have heard of it. */
   paths: number;
   /** The record that it had, if it was asked for one. */
@@ -60,11 +61,14 @@ export class Path {
     return true;
   }
 
-  /** The closest to be asked among the k closest that count; null: there is none now. */
+  /**
+   * The closest to be asked among the k closest that count; null: there is none now. Those that are late do not count: whoever takes their place is asked already while they run into
+   * their time-out, so that one dead node after the other does not add up.
+   */
   next(): Candidate | null {
     let counted = 0;
     for (const candidate of this.#candidates) {
-      if (candidate.state === 'failed') continue;
+      if (candidate.state === 'failed' || candidate.state === 'slow') continue;
       if (candidate.state === 'fresh') return candidate;
       counted += 1;
       if (counted === this.#k) return null;
@@ -72,6 +76,7 @@ export class Path {
     return null;
   }
 
+  /** Late ones are waited for: they may be the closest. */
   get isOver(): boolean {
     let counted = 0;
     for (const candidate of this.#candidates) {

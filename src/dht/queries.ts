@@ -64,6 +64,7 @@ export class Queries {
     const { nowMs, requests } = this.#state;
     for (let slow = requests.takeSlow(nowMs); slow !== null; slow = requests.takeSlow(nowMs)) {
       if (slow.search === null || slow.query === null) continue;
+      slow.search.candidate.state = 'slow';
       slow.search.path.inFlight -= 1;
       slow.query.slow += 1;
       if (slow.query.phase === 'searching') this.#pump(slow.query);

@@ -34,8 +34,8 @@ export class RoutingTable {
   }
 
   /** True: it gave way to another. */
-  failed(contact: Contact): boolean {
-    return this.#buckets[log2Distance(this.#self, contact.id)]?.failed(contact.peerId) ?? false;
+  failed(contact: Contact, nowMs: number): boolean {
+    return this.#buckets[log2Distance(this.#self, contact.id)]?.failed(contact.peerId, nowMs) ?? false;
   }
 
   remove(id: DhtId, peerId: string): boolean {
@@ -56,20 +56,37 @@ export class RoutingTable {
   }
 
   /**
-   * Up to `count` contacts, closest to the target first. Those that are given up come last, and only where there are too few: when a network comes back, they are the way into
-   * it.
+   * Up to `count` contacts, closest to the target first. Those that did not answer their last request come after the others, and only where there are fewer than k: when a network
+   * comes back, they are the way into it.
    */
   closest(target: DhtId, count: number): Contact[] {
-    const found = this.#collect(target, count, 0, this.#tuning.maxFailures - 1, null);
-    if (found.length >= count) return found;
-    return found.concat(
-      this.#collect(target, count - found.length, this.#tuning.maxFailures, Number.MAX_SAFE_INTEGER, null),
-    );
+    const found = this.#collect(target, count, false, null);
+    const missing = Math.min(count, this.#tuning.k) - found.length;
+    return missing > 0 ? found.concat(this.#collect(target, missing, true, null)) : found;
   }
 
   /** The same for somebody else: nobody is told of itself, nor of a contact that did not answer its last request. */
   closestFor(target: DhtId, count: number, asker: string): Contact[] {
-    return this.#collect(target, count, 0, 0, asker);
+    return this.#collect(target, count, false, asker);
+  }
+
+  /**
+   * Who is to be asked whether it is there: of each bucket one that did not answer, those first that failed less often, and the one heard longest ago of the others, if that was
+   * before `idleMs`.
+   */
+  doubtful(idleMs: number): Entry[] {
+    const doubtful: Entry[] = [];
+    for (let position = this.#lowest; position < ID_BITS; position++) {
+      let failing: Entry | undefined;
+      let oldest: Entry | undefined;
+      for (const entry of this.#buckets[position]?.entries ?? []) {
+        if (entry.failures === 0) oldest ??= entry;
+        else if (failing === undefined || entry.failures < failing.failures) failing = entry;
+      }
+      if (failing !== undefined) doubtful.push(failing);
+      if (oldest !== undefined && oldest.heardMs <= idleMs) doubtful.push(oldest);
+    }
+    return doubtful;
   }
 
   /** A look-up passes through here: what is looked up need not be refreshed. */
@@ -146,14 +163,14 @@ export class RoutingTable {
    * distance from the target is d with that bit turned: those whose bit in d is 1 come closer than this node, the highest first; those whose bit is 0 go away from it, the lowest
    * first. Above t, distance grows with the position.
    */
-  #collect(target: DhtId, count: number, minFailures: number, maxFailures: number, without: string | null): Contact[] {
+  #collect(target: DhtId, count: number, isFailing: boolean, without: string | null): Contact[] {
     const found: Contact[] = [];
     const take = (position: number): boolean => {
       const bucket = this.#buckets[position];
       if (bucket === undefined) return false;
       const from = found.length;
       for (const { contact, failures } of bucket.entries) {
-        if (failures < minFailures || failures > maxFailures || contact.peerId === without) continue;
+        if (failures > 0 !== isFailing || contact.peerId === without) continue;
         let at = found.length;
         found.push(contact);
         for (; at > from && compareDistance(target, contact.id, (found[at - 1] as Contact).id) < 0; at--) {

@@ -1,4 +1,5 @@
 /** What the parts of the core share: whom it knows, what it keeps, what it waits for, and the effects that come up. */
+import type { Entry } from './bucket.ts';
 import { compareDistance, equalBytes } from './id.ts';
 import { recordBytes, sameRecord } from './record.ts';
 import type { UnsignedRecord } from './record.ts';
@@ -21,6 +22,9 @@ import type {
 
 const MAX_NEWCOMERS = 256;
 
+/** Unanswered requests in a row after which a contact that nobody replaces is forgotten. */
+const FORGET_FAILURES = 5;
+
 export class DhtState {
   readonly options: DhtOptions;
   readonly tuning: DhtTuning;
@@ -38,6 +42,8 @@ export class DhtState {
     signaturesChecked: 0,
   };
   nowMs = 0;
+  /** When anybody last answered a request. */
+  answeredMs = 0;
   /** Contacts that came in since the upkeep last looked: they may be among those who have to keep what this node keeps (§2.5). */
   readonly newcomers = new Map<string, Contact>();
   #effects: DhtEffect[] = [];
@@ -91,21 +97,33 @@ export class DhtState {
       return;
     }
     const oldest = this.table.bucketOf(contact.id)?.entries[0];
-    if (oldest === undefined || oldest.pinged || this.nowMs - oldest.heardMs < this.tuning.pingIdleMs) return;
-    oldest.pinged = this.ping(oldest.contact);
+    if (oldest !== undefined && this.nowMs - oldest.heardMs >= this.tuning.pingIdleMs) this.probe(oldest);
   }
 
-  /** It did not answer. When another waits for its place, it is asked once more at once. */
+  /**
+   * It did not answer. When another waits for its place, it is asked once more at once; otherwise by and by, until it is forgotten (§4.1: after five requests). Nobody is forgotten
+   * while nobody answers: somebody has to have answered since it was silent the time before.
+   */
   failed(contact: Contact): void {
-    if (this.table.failed(contact)) {
+    const bucket = this.table.bucketOf(contact.id);
+    const entry = bucket?.find(contact.peerId);
+    const isHeard = entry !== undefined && this.answeredMs > entry.failedMs;
+    if (this.table.failed(contact, this.nowMs)) {
       this.counts.evicted += 1;
       return;
     }
-    const bucket = this.table.bucketOf(contact.id);
-    if (bucket === undefined || bucket.replacements.length === 0) return;
-    const entry = bucket.find(contact.peerId);
-    if (entry === undefined || entry.pinged) return;
-    entry.pinged = this.ping(entry.contact);
+    if (bucket === undefined || entry === undefined) return;
+    if (entry.failures >= FORGET_FAILURES && isHeard) {
+      bucket.remove(contact.peerId);
+      this.counts.evicted += 1;
+    } else if (bucket.replacements.length > 0) {
+      this.probe(entry);
+    }
+  }
+
+  /** Asks a contact whether it is there, unless that was asked already. */
+  probe(entry: Entry): void {
+    if (!entry.pinged) entry.pinged = this.ping(entry.contact);
   }
 
   ping(contact: Contact): boolean {

@@ -14,6 +14,7 @@ export const DEFAULT_TUNING: DhtTuning = {
   maxFailures: 2,
   maxReplacements: 10,
   pingIdleMs: 60_000,
+  probeIdleMs: 600_000,
   queryDeadlineMs: 30_000,
   maxRequestsPerQuery: 200,
   maxPaths: 8,

@@ -248,6 +248,8 @@ export interface DhtTuning {
   readonly maxReplacements: number;
   /** When a bucket is full, its oldest contact is pinged if it was not heard for this long. Default 60,000. */
   readonly pingIdleMs: number;
+  /** A contact that was not heard for this long is pinged by and by, one a bucket and round of upkeep. Default 600,000. */
+  readonly probeIdleMs: number;
   /** Default 30,000. */
   readonly queryDeadlineMs: number;
   /** Default 200. */
@@ -376,5 +378,7 @@ export interface Dht {
   takeEffects(): readonly DhtEffect[];
   /** Up to `count` known contacts, closest to the key first. */
   closest(key: DhtId, count: number): readonly Contact[];
+  /** What this node itself keeps under a key, for whomever. */
+  kept(kind: RecordKind, key: DhtId): readonly SignedRecord[];
   stats(): DhtStats;
 }

@@ -82,6 +82,7 @@ export class Upkeep {
     stores.provider.expire(nowMs);
     // Everybody is silent: it is this node that fell out, or everybody did; either way it has to come in again.
     if (this.#isJoined && !table.hasLive && !table.isEmpty) this.#isJoined = false;
+    for (const entry of table.doubtful(nowMs - tuning.probeIdleMs)) this.#state.probe(entry);
     if (this.#isJoined) this.#addDueRefreshes();
     this.#publish = [...this.#publications.due(nowMs)];
     this.#replicate = [];

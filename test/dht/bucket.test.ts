@@ -33,9 +33,9 @@ describe('a k-bucket (§2.2)', () => {
     const bucket = filled(3, 2, 2);
     bucket.heard(contact(8), 8);
     bucket.heard(contact(9), 9);
-    expect(bucket.failed('1')).toBe(false);
+    expect(bucket.failed('1', 0)).toBe(false);
     expect(names(bucket.entries)).toEqual(['1', '2', '3']);
-    expect(bucket.failed('1')).toBe(true);
+    expect(bucket.failed('1', 0)).toBe(true);
     expect(names(bucket.entries)).toEqual(['2', '3', '9']);
     expect(names(bucket.replacements)).toEqual(['8']);
   });
@@ -44,13 +44,13 @@ describe('a k-bucket (§2.2)', () => {
     const bucket = filled(3, 2, 1);
     bucket.heard(contact(9), 9);
     for (const number of [1, 2, 3]) bucket.heard(contact(number), 20 + number);
-    expect(bucket.failed('2')).toBe(true);
+    expect(bucket.failed('2', 0)).toBe(true);
     expect(names(bucket.entries)).toEqual(['9', '1', '3']);
   });
 
   it('forgets nobody while nobody waits for the place: the network may be down (§4.1)', () => {
     const bucket = filled(3, 2, 2);
-    for (let i = 0; i < 5; i++) for (const name of ['1', '2', '3']) expect(bucket.failed(name)).toBe(false);
+    for (let i = 0; i < 5; i++) for (const name of ['1', '2', '3']) expect(bucket.failed(name, 0)).toBe(false);
     expect(names(bucket.entries)).toEqual(['1', '2', '3']);
     bucket.heard(contact(2), 50);
     expect(bucket.find('2')).toMatchObject({ failures: 0 });
@@ -59,11 +59,11 @@ describe('a k-bucket (§2.2)', () => {
 
   it('gives the place of one that is given up to a newcomer at once', () => {
     const bucket = filled(3, 2, 2);
-    bucket.failed('2');
+    bucket.failed('2', 0);
     expect(bucket.heard(contact(7), 7)).toBe('waiting');
-    bucket.failed('3');
+    bucket.failed('3', 0);
     bucket.remove('7');
-    bucket.failed('3');
+    bucket.failed('3', 0);
     expect(bucket.heard(contact(8), 8)).toBe('added');
     expect(names(bucket.entries)).toEqual(['1', '2', '8']);
   });
@@ -72,7 +72,7 @@ describe('a k-bucket (§2.2)', () => {
     const bucket = filled(2, 3);
     bucket.heard(contact(7), 7);
     bucket.heard(contact(8), 8);
-    expect(bucket.failed('8')).toBe(false);
+    expect(bucket.failed('8', 0)).toBe(false);
     expect(names(bucket.replacements)).toEqual(['7']);
   });
 
@@ -103,7 +103,7 @@ describe('a k-bucket (§2.2)', () => {
           nowMs += 1;
           const before = new Set(names(bucket.entries));
           if (what === 'heard') bucket.heard(contact(who), nowMs);
-          else if (what === 'failed') bucket.failed(`${who}`);
+          else if (what === 'failed') bucket.failed(`${who}`, 0);
           else bucket.remove(`${who}`);
           expect(bucket.entries.length).toBeLessThanOrEqual(k);
           expect(bucket.replacements.length).toBeLessThanOrEqual(2);

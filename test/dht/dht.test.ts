@@ -310,6 +310,36 @@ describe('ping before evict (§2.2)', () => {
     expect(dht.stats()).toMatchObject({ evicted: 1, timeouts: 0 });
   });
 
+  it('asks by and by whether those are there that it did not hear for long', () => {
+    const dht = joined([first, second], { ...tuning, probeIdleMs: 100_000, upkeepIntervalMs: 10_000 });
+    const pinged: string[] = [];
+    for (let nowMs = 0; nowMs <= 130_000; nowMs += 10_000) {
+      dht.tick(nowMs);
+      for (const { to, message } of takeAll(dht).sent) {
+        if (message.type !== 'Ping') continue;
+        expect(nowMs).toBeGreaterThanOrEqual(100_000);
+        pinged.push(to.peerId);
+        dht.receive(to, { type: 'Pong', rpc: message.rpc }, nowMs);
+      }
+    }
+    expect(pinged.toSorted()).toEqual(names(first, second));
+  });
+
+  it('forgets one that never answers, but nobody while nobody answers (§4.1)', () => {
+    const silence = (answering: readonly Contact[]): string[] => {
+      const dht = joined([first, second, third], { ...tuning, probeIdleMs: 20_000, upkeepIntervalMs: 10_000 });
+      for (let nowMs = 0; nowMs <= 200_000; nowMs += 1_000) {
+        dht.tick(nowMs);
+        for (const { to, message } of takeAll(dht).sent) {
+          if (answering.includes(to)) dht.receive(to, { type: 'Pong', rpc: message.rpc }, nowMs);
+        }
+      }
+      return known(dht);
+    };
+    expect(silence([first, third])).toEqual(names(first, third));
+    expect(silence([])).toEqual(names(first, second, third));
+  });
+
   it('one that says goodbye makes room at once', () => {
     const dht = full();
     hear(dht, newcomer, 6_000);
@@ -334,6 +364,26 @@ describe('queries', () => {
     expect(takeAll(dht).sent).toHaveLength(0);
     dht.tick(1_500);
     expect(takeAll(dht).sent).toHaveLength(2);
+  });
+
+  it('ask whoever would take the place of a late one, and wait for it all the same', () => {
+    const dht = joined(contacts, { k: 2, alpha: 2, slowAfterMs: 500, requestTimeoutMs: 2_000 });
+    const [closest, ...others] = dht.closest(KEY, 3);
+    dht.lookup(KEY, 0);
+    const answerAll = (nowMs: number, except?: Contact): Sent[] => {
+      const { sent } = takeAll(dht);
+      for (const { to, message } of sent) {
+        if (to !== except) dht.receive(to, { type: 'Nodes', rpc: message.rpc, contacts: [] }, nowMs);
+      }
+      return sent;
+    };
+    const late = answerAll(100, closest).find(({ to }) => to === closest) as Sent;
+    dht.tick(500);
+    expect(answerAll(600).map(({ to }) => to)).toEqual([others[1]]);
+    expect(takeAll(dht).results).toEqual([]);
+    // It is late, and the closest.
+    dht.receive(late.to, { type: 'Nodes', rpc: late.message.rpc, contacts: [] }, 1_900);
+    expect(takeAll(dht).results).toMatchObject([{ outcome: 'complete', closest: [closest, others[0]] }]);
   });
 
   it('want more contacts when nodes are silent', () => {

@@ -130,6 +130,12 @@ export class Network {
     node.isAlive = false;
   }
 
+  /** Nobody will ask for it again: its memory is given back. */
+  forget(node: SimNode): void {
+    this.nodes.delete(node.contact.peerId);
+    this.#waiting.delete(node);
+  }
+
   /** It was only cut off: it is there again, with what it knew. */
   revive(node: SimNode): void {
     node.isAlive = true;

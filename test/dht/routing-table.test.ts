@@ -48,14 +48,19 @@ describe('the routing table', () => {
       ReturnType<typeof contactAt>,
     ];
     for (const contact of [one, two, three]) table.heard(contact, 0);
-    table.failed(one);
-    table.failed(two);
-    table.failed(two);
+    table.failed(one, 0);
+    table.failed(two, 0);
+    table.failed(two, 0);
     expect(table.closestFor(idOfNumber(0), 3, '')).toEqual([three]);
-    expect(table.closest(idOfNumber(0), 2)).toEqual([one, three]);
-    expect(table.closest(idOfNumber(0), 3)).toEqual([one, three, two]);
+    // Up to k, which is three here; who wants more than there are gets no dead ones for it.
+    expect(table.closest(idOfNumber(0), 1)).toEqual([three]);
+    expect(table.closest(idOfNumber(0), 2)).toEqual([three, one]);
+    expect(table.closest(idOfNumber(0), 9)).toEqual([three, one, two]);
+    for (const number of [4, 5]) table.heard(contactAt(idOfNumber(number)), 0);
+    expect(table.closest(idOfNumber(0), 9)).toEqual([three, ...[4, 5].map((number) => contactAt(idOfNumber(number)))]);
+    for (const number of [4, 5]) table.remove(idOfNumber(number), contactAt(idOfNumber(number)).peerId);
     expect(table.hasLive).toBe(true);
-    table.failed(three);
+    table.failed(three, 0);
     expect(table.hasLive).toBe(false);
     expect(table.isEmpty).toBe(false);
     for (const { id, peerId } of [one, two, three]) table.remove(id, peerId);
@@ -74,6 +79,29 @@ describe('the routing table', () => {
     table.heard(contactAt(idOfNumber(32)), 0);
     expect(table.farBuckets()[0]).toBe(5);
     expect(table.farBuckets()).toHaveLength(256 - 5);
+  });
+
+  it('doubts two a bucket: one that did not answer, and one that was not heard for long', () => {
+    const table = new RoutingTable(idOfNumber(0), TUNING);
+    for (const [number, nowMs] of [
+      [16, 1],
+      [17, 2],
+      [32, 3],
+      [33, 9],
+    ] as const) {
+      table.heard(contactAt(idOfNumber(number)), nowMs);
+    }
+    const doubted = (idleMs: number): bigint[] => table.doubtful(idleMs).map(({ contact }) => numberOf(contact.id));
+    expect(doubted(0)).toEqual([]);
+    expect(doubted(1)).toEqual([16n]);
+    expect(doubted(5)).toEqual([16n, 32n]);
+    table.failed(contactAt(idOfNumber(33)), 0);
+    expect(doubted(1)).toEqual([16n, 33n]);
+    expect(doubted(5)).toEqual([16n, 33n, 32n]);
+    // Not the same one for ever.
+    table.failed(contactAt(idOfNumber(33)), 0);
+    table.failed(contactAt(idOfNumber(32)), 0);
+    expect(doubted(1)).toEqual([16n, 32n]);
   });
 
   it('remembers when a bucket was last looked up in', () => {

@@ -8,147 +8,132 @@ import { idText } from '../../../src/dht/id.ts';
 import type { Contact, DhtId, DhtMessage, QueryResult, SignedRecord } from '../../../src/dht/index.ts';
 import { contactOf, keyOf } from '../../dht/network.ts';
 import type { Network, SimNode } from '../../dht/network.ts';
+import { plot } from '../plot.ts';
+import { figureOf, shareOf } from './figure.ts';
+import type { Gate, Report, Row } from './figure.ts';
+import { lookupsAtOnce } from './lookups.ts';
 import { closestInOrder, inOrder, staticNetwork } from './static-network.ts';
 
-export type Lie =
-  /** Names only other liars. */
-  | 'collude'
-  /** Names contacts that do not exist. */
-  | 'make up'
-  /** Half and half. */
-  | 'both';
+type Lie = 'name friends' | 'make up contacts' | 'both';
 
-export interface LiarsOptions {
-  readonly size: number;
-  readonly share: number;
-  readonly lie: Lie;
-  readonly paths: number;
-  readonly queries: number;
-  readonly seed: number;
-}
-
-export interface LiarsFigures {
-  /** Look-ups that found the closest honest node, and those that found exactly the k closest of all. */
-  readonly found: number;
-  readonly exact: number;
-  /** Gets that returned the newest record. */
-  readonly newest: number;
-  /** Gets that returned an old one as if it were the newest. */
-  readonly stale: number;
-  /** A look-up, mean. */
-  readonly requests: number;
-  readonly failures: number;
-  readonly elapsedMs: number;
-}
-
+const LIES: readonly Lie[] = ['name friends', 'make up contacts', 'both'];
+const PATHS: readonly number[] = [1, 2, 4, 8];
+const LIARS_SHARE = 0.2;
 /** Identities that a liar has made in advance: twenty for each node there is. */
 const MADE_UP_PER_NODE = 20;
-const K = 20;
-const madeUp = new Map<number, readonly Contact[]>();
 
-export function liars(options: LiarsOptions): LiarsFigures {
-  const { size, share, queries, seed, paths } = options;
-  const network = staticNetwork(size, { seed });
-  const nodes = [...network.nodes.values()];
-  const dishonest = new Set<SimNode>();
-  while (dishonest.size < Math.round(size * share)) dishonest.add(network.random.pick(nodes));
-  const honest = nodes.filter((node) => !dishonest.has(node));
-  const named = namesOf(options.lie, inOrder([...dishonest].map(({ contact }) => contact)), madeUpContacts(size));
-  for (const node of dishonest) becomeLiar(node, named);
-
-  const lookups = findNodes(network, honest, nodes, queries, paths);
-  const gets = readRecords(network, honest, queries, paths, seed);
-  return { ...lookups, ...gets };
-}
-
-function findNodes(
-  network: Network,
-  honest: readonly SimNode[],
-  nodes: readonly SimNode[],
-  queries: number,
-  paths: number,
-): Omit<LiarsFigures, 'newest' | 'stale'> {
-  const all = inOrder(nodes.map(({ contact }) => contact));
-  const good = inOrder(honest.map(({ contact }) => contact));
-  const sum = { found: 0, exact: 0, requests: 0, failures: 0, elapsedMs: 0 };
-  let over = 0;
-  for (let i = 0; i < queries; i++) {
-    const key = keyOf(`look-up ${i}`);
-    const node = network.random.pick(honest);
-    network.ask(
-      node,
-      (dht, nowMs) => dht.lookup(key, nowMs, { paths }),
-      ({ closest, cost }) => {
-        over += 1;
-        const others = (sorted: readonly Contact[]): Contact[] =>
-          closestInOrder(sorted, key, K + 1).filter((contact) => contact !== node.contact);
-        const names = new Set(closest.map(({ peerId }) => peerId));
-        if (names.has(others(good)[0]?.peerId ?? '')) sum.found += 1;
-        if (
-          others(all)
-            .slice(0, K)
-            .every(({ peerId }) => names.has(peerId))
-        )
-          sum.exact += 1;
-        sum.requests += cost.requests;
-        sum.failures += cost.failures;
-        sum.elapsedMs += cost.elapsedMs;
-      },
-    );
+export function liars(seed: number, size: number, count: number): Report {
+  const rows: Row[] = [];
+  const gates: Gate[] = [];
+  const invented = inOrder(Array.from({ length: size * MADE_UP_PER_NODE }, (_, i) => contactOf(`nobody ${seed} ${i}`)));
+  for (const [place, lie] of LIES.entries()) {
+    const network = staticNetwork(size, { seed: seed + size + place });
+    const nodes = [...network.nodes.values()];
+    const dishonest = new Set<SimNode>();
+    while (dishonest.size < Math.round(size * LIARS_SHARE)) dishonest.add(network.random.pick(nodes));
+    const honest = nodes.filter((node) => !dishonest.has(node));
+    const named = namerOf(lie, inOrder([...dishonest].map(({ contact }) => contact)), invented);
+    for (const node of dishonest) becomeLiar(node, named);
+    for (const paths of PATHS) {
+      const truth = { present: nodes, honest };
+      const done = lookupsAtOnce(network, truth, count, `liars ${seed} ${paths}`, { paths });
+      const seqs = readRecords(network, honest, count, paths, seed);
+      const figures = {
+        'closest honest node': shareOf(done.map(({ found }) => found)),
+        'exact k closest': shareOf(done.map(({ exact }) => exact)),
+        'gets: newest record': shareOf(seqs.map((seq) => seq === 2)),
+        'gets: old record': shareOf(seqs.map((seq) => seq === 1)),
+        requests: figureOf(
+          done.map(({ requests }) => requests),
+          seed,
+        ),
+        'time-outs': figureOf(
+          done.map(({ failures }) => failures),
+          seed,
+        ),
+        'ms, virtual': figureOf(
+          done.map(({ elapsedMs }) => elapsedMs),
+          seed,
+        ),
+      };
+      const what = `${lie}, ${paths} ${paths === 1 ? 'path' : 'paths'}`;
+      rows.push({ what, figures });
+      if (paths > 1) {
+        for (const name of ['closest honest node', 'gets: newest record'] as const) {
+          gates.push({ what: `${what}: ${name} in 99 %`, holds: figures[name].value >= 0.99 });
+        }
+      }
+    }
   }
-  while (over < queries) network.runFor(1_000);
   return {
-    found: sum.found / queries,
-    exact: sum.exact / queries,
-    requests: sum.requests / queries,
-    failures: sum.failures / queries,
-    elapsedMs: sum.elapsedMs / queries,
+    title: `A fifth of ${size} nodes lies`,
+    rows,
+    gates,
+    pictures: {
+      'dht-liars': picture(
+        rows,
+        'gets: newest record',
+        100,
+        'Gets that find the newest record while a fifth lies',
+        '%',
+      ),
+      'dht-liars-requests': picture(rows, 'requests', 1, 'What a look-up costs while a fifth lies', 'requests'),
+    },
   };
 }
 
-/** Each record is put in two versions by its owner, and read by somebody else. */
+function picture(rows: readonly Row[], figure: string, scale: number, title: string, unit: string): string {
+  return plot({
+    title,
+    x: { label: 'disjoint paths', from: 0, to: 8 },
+    y: { label: `${unit}, mean`, ...(scale === 100 ? { to: 100 } : { from: 0 }) },
+    series: LIES.map((lie, place) => ({
+      name: lie,
+      points: PATHS.map((x, i) => {
+        const { value, low, high } = rows[place * PATHS.length + i]?.figures[figure] ?? { value: 0, low: 0, high: 0 };
+        return { x, y: value * scale, low: low * scale, high: high * scale };
+      }),
+    })),
+  });
+}
+
+/** Each record is put in two versions by its owner, and read by somebody else. Which version it got; 0: none. */
 function readRecords(
   network: Network,
   honest: readonly SimNode[],
-  queries: number,
+  count: number,
   paths: number,
   seed: number,
-): Pick<LiarsFigures, 'newest' | 'stale'> {
-  const sum = { newest: 0, stale: 0 };
-  let over = 0;
-  for (let i = 0; i < queries; i++) {
-    const key = keyOf(`record ${seed} ${i}`);
+): number[] {
+  const seqs: number[] = [];
+  for (let i = 0; i < count; i++) {
+    const key = keyOf(`record ${seed} ${paths} ${i}`);
     const owner = network.random.pick(honest);
     const reader = network.random.pick(honest);
     const put = (seq: number, then: (result: QueryResult) => void): void => {
       const draft = { key, value: new Uint8Array([seq]), seq, republish: false };
       network.ask(owner, (dht, nowMs) => dht.put(draft, nowMs, { paths }), then);
     };
-    put(1, () =>
-      put(2, () =>
-        network.ask(
-          reader,
-          (dht, nowMs) => dht.get(key, nowMs, { paths }),
-          ({ records }) => {
-            over += 1;
-            if (records[0]?.seq === 2) sum.newest += 1;
-            if (records[0]?.seq === 1) sum.stale += 1;
-          },
-        ),
-      ),
-    );
+    const read = (): void => {
+      network.ask(
+        reader,
+        (dht, nowMs) => dht.get(key, nowMs, { paths }),
+        ({ records }) => seqs.push(records[0]?.seq ?? 0),
+      );
+    };
+    put(1, () => put(2, read));
   }
-  while (over < queries) network.runFor(1_000);
-  return { newest: sum.newest / queries, stale: sum.stale / queries };
+  while (seqs.length < count) network.runFor(1_000);
+  return seqs;
 }
 
 type Namer = (key: DhtId, count: number) => readonly Contact[];
 
-function namesOf(lie: Lie, friends: readonly Contact[], invented: readonly Contact[]): Namer {
+function namerOf(lie: Lie, friends: readonly Contact[], invented: readonly Contact[]): Namer {
   switch (lie) {
-    case 'collude':
+    case 'name friends':
       return (key, count) => closestInOrder(friends, key, count);
-    case 'make up':
+    case 'make up contacts':
       return (key, count) => closestInOrder(invented, key, count);
     case 'both':
       return (key, count) => [
@@ -172,19 +157,12 @@ function becomeLiar(node: SimNode, named: Namer): void {
       }
       case 'Store': {
         const text = idText(message.record.key);
-        if (!first.has(text)) first.set(text, message.record);
+        // Every second record is dropped, of the others the first version is served for ever.
+        if (!first.has(text) && (message.record.key[0] ?? 0) % 2 === 0) first.set(text, message.record);
         return { type: 'Stored', rpc, refused: null };
       }
       default:
         return null;
     }
   };
-}
-
-function madeUpContacts(size: number): readonly Contact[] {
-  const known = madeUp.get(size);
-  if (known !== undefined) return known;
-  const made = inOrder(Array.from({ length: size * MADE_UP_PER_NODE }, (_, i) => contactOf(`nobody-${i}`)));
-  madeUp.set(size, made);
-  return made;
 }

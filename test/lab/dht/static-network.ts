@@ -8,26 +8,30 @@ import type { Random } from '../../../src/testing/random.ts';
 import { Network } from '../../dht/network.ts';
 import type { NetworkOptions, SimNode } from '../../dht/network.ts';
 
-export function staticNetwork(size: number, options: NetworkOptions, k = 20): Network {
+export const K = 20;
+
+export function staticNetwork(size: number, options: NetworkOptions): Network {
   const network = new Network(options);
   const prefix = `s${options.seed}-`;
   const nodes = Array.from({ length: size }, (_, i) => network.add(`${prefix}${i}`));
   const sorted = inOrder(nodes.map(({ contact }) => contact));
   for (const node of nodes) {
-    for (const contact of bucketsOf(node.contact, sorted, k, network.random)) node.dht.addContact(contact, network.now);
+    for (const contact of tableOf(node.contact, sorted, network.random)) {
+      node.dht.addContact(contact, network.now);
+    }
     settle(node);
   }
   return network;
 }
 
 /** k random contacts of each range that shares one bit less with the node. */
-function bucketsOf(self: Contact, sorted: readonly Contact[], k: number, random: Random): Contact[] {
+function tableOf(self: Contact, sorted: readonly Contact[], random: Random): Contact[] {
   const chosen: Contact[] = [];
   let [low, high] = [0, sorted.length];
   for (let position = ID_BITS - 1; high - low > 1; position--) {
     const middle = firstWithBit(sorted, low, high, position);
     const isHigh = bitAt(self.id, position) === 1;
-    chosen.push(...(isHigh ? sample(sorted, low, middle, k, random) : sample(sorted, middle, high, k, random)));
+    chosen.push(...(isHigh ? sample(sorted, low, middle, K, random) : sample(sorted, middle, high, K, random)));
     [low, high] = isHigh ? [middle, high] : [low, middle];
   }
   return chosen;
