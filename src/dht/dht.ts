@@ -152,7 +152,10 @@ class DhtNode implements Dht {
 
   provide(draft: ProvideDraft, nowMs: number, options: QueryOptions = {}): QueryId | null {
     const ttlMs = draft.ttlMs ?? this.#state.tuning.providerTtlMs;
-    const seq = draft.seq ?? Math.floor(this.#state.options.wallMs());
+    checkKey(draft.key);
+    // Also where the wall clock went back, what it says now is newer than what it said before.
+    const before = this.#publications.get('provider', draft.key)?.seq ?? -1;
+    const seq = draft.seq ?? Math.max(Math.floor(this.#state.options.wallMs()), before + 1);
     const publication = { ...draft, kind: 'provider', ttlMs, seq } as const;
     return this.#publish('provide', publication, draft.republish ?? true, nowMs, options);
   }

@@ -18,15 +18,15 @@ const NOTHING: readonly never[] = Object.freeze([]);
 export class Queries {
   readonly #state: DhtState;
   readonly #running = new Map<QueryId, Query>();
-  readonly #onUpkeepOver: (query: Query) => void;
+  readonly #onOver: (query: Query) => void;
   #lastId = 0;
   #upkeep = 0;
   /** A query could not send for want of room among the requests that wait. */
   #isStarved = false;
 
-  constructor(state: DhtState, onUpkeepOver: (query: Query) => void) {
+  constructor(state: DhtState, onOver: (query: Query) => void) {
     this.#state = state;
-    this.#onUpkeepOver = onUpkeepOver;
+    this.#onOver = onOver;
   }
 
   /** Of callers. */
@@ -292,8 +292,8 @@ export class Queries {
   #finish(query: Query): void {
     this.#close(query);
     const { kind } = query.plan;
-    if (isUpkeepKind(kind)) this.#onUpkeepOver(query);
-    else this.#state.emit(query.result(kind, this.#state.nowMs));
+    if (!isUpkeepKind(kind)) this.#state.emit(query.result(kind, this.#state.nowMs));
+    this.#onOver(query);
   }
 
   #close(query: Query): void {

@@ -12,6 +12,8 @@ import type { DhtId, SignedRecord } from './types.ts';
 
 /** Between two attempts to join. */
 const JOIN_RETRY_MS = 5_000;
+/** Until what could not be published is published again. */
+const PUBLISH_RETRY_MS = 60_000;
 /** Records given to newcomers in one round; what is left over reaches them when it is replicated. */
 const MAX_HAND_OVERS = 64;
 
@@ -66,6 +68,7 @@ export class Upkeep {
   }
 
   over(query: Query): void {
+    this.#checkPublished(query);
     if (query.plan.kind === 'join') {
       this.#isJoining = false;
       if (query.outcome !== 'alone') {
@@ -74,6 +77,15 @@ export class Upkeep {
       }
     }
     this.#pump();
+  }
+
+  /** What nobody else keeps is published again soon, unless it is because others keep a newer one. */
+  #checkPublished({ plan: { kind, key, record }, outcome, stored, refused }: Query): void {
+    if (record === null || kind === 'replicate') return;
+    const publication = this.#publications.get(record.kind, key);
+    const isOut = outcome !== 'alone' && (stored > 0 || refused.older !== undefined);
+    if (publication?.seq !== record.seq || isOut) return;
+    publication.dueMs = Math.min(publication.dueMs, this.#state.nowMs + PUBLISH_RETRY_MS);
   }
 
   #round(): void {
@@ -161,7 +173,7 @@ export class Upkeep {
         const nearest = closest.find(({ peerId }) => !fresh.has(peerId));
         if (nearest !== undefined && !this.#state.isCloser(record.key, nearest)) continue;
         for (const contact of closest) {
-          if (!fresh.has(contact.peerId) || contact.peerId === record.peerId) continue;
+          if (!fresh.has(contact.peerId)) continue;
           if (left === 0 || !this.#queries.handOver(contact, record)) return;
           left -= 1;
         }

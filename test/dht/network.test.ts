@@ -258,6 +258,18 @@ describe('providers', () => {
     expect(found()).toEqual(['n2', 'n3', 'n4']);
   });
 
+  it('say so again soon when nobody was there to hear it', () => {
+    const { network, nodes } = grown(30, { seed: 14 });
+    const key = keyOf('payments');
+    const early = network.add('early');
+    const alone = network.run(early, (dht, nowMs) => dht.provide({ key, value: VALUE }, nowMs));
+    expect(alone).toMatchObject({ outcome: 'alone', stored: 1 });
+    network.introduce(early, (nodes[0] as SimNode).contact);
+    network.runFor(100_000);
+    const { records } = network.run(nodes[1] as SimNode, (dht, nowMs) => dht.findProviders(key, nowMs));
+    expect(records).toMatchObject([{ peerId: 'early' }]);
+  });
+
   it('say something new with a higher seq', () => {
     const { network, nodes } = grown(30, { seed: 13 });
     const key = keyOf('payments');
