@@ -2,7 +2,7 @@
  *   npm run lab -- dht [--seed N] [--out DIR] [--grid small|full] [--only hops,dead,growth,churn,liars]
  *
  * Look-ups of the DHT core in networks on virtual time, held against the figures of a baseline: hops and requests, dead contacts, networks that grew, nodes that come and go, peers that
- * lie. Prints tables, writes pictures (and dht.json) into DIR, and exits with 2 when a gate does not hold.
+ * lie. Prints tables, writes pictures into DIR, and exits with 2 when a gate does not hold.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -85,10 +85,6 @@ export async function run(args: readonly string[]): Promise<number> {
     console.log(`seed ${seed}, ${((user + system) / 1e6).toFixed(0)} s of CPU`);
     failed += report.gates.filter(({ holds }) => !holds).length;
     for (const [file, picture] of Object.entries(report.pictures)) await writeFile(join(out, `${file}.svg`), picture);
-    await writeFile(
-      join(out, `dht-${name}.json`),
-      `${JSON.stringify({ seed, ...report, pictures: undefined }, null, 1)}\n`,
-    );
   }
   return failed > 0 ? 2 : 0;
 }
