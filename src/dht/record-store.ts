@@ -91,7 +91,7 @@ export class RecordStore {
     const rival = this.rival(record);
     if (rival !== undefined) {
       if (sameRecord(rival.record, record)) {
-        rival.replicateMs = Math.max(rival.replicateMs, replicateMs);
+        rival.replicateMs = replicateMs;
         return;
       }
       this.#drop(rival);

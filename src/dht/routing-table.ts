@@ -92,8 +92,8 @@ export class RoutingTable {
   /** A look-up passes through here: what is looked up need not be refreshed. */
   lookedUp(target: DhtId, nowMs: number): void {
     const position = log2Distance(this.#self, target);
-    const bucket = this.#buckets[position];
-    if (bucket !== undefined) bucket.lookedUpMs = nowMs;
+    // Also in a range where nobody is: it would be looked up again and again.
+    if (position >= this.#lowest) this.#bucketAt(position, nowMs).lookedUpMs = nowMs;
   }
 
   /**

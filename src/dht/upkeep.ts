@@ -23,6 +23,7 @@ export class Upkeep {
   readonly #publications: Publications;
   #isJoined = false;
   #isJoining = false;
+  #isPumping = false;
   #nextJoinMs = 0;
   #nextRoundMs: number;
   #selfLookedUpMs = -Infinity;
@@ -118,9 +119,13 @@ export class Upkeep {
   }
 
   #pump(): void {
+    // A query that is over as soon as it starts, because nobody is known, comes back here: a thousand of them are a loop, not a tower.
+    if (this.#isPumping) return;
+    this.#isPumping = true;
     while (this.#queries.upkeepSize < this.#state.tuning.maxUpkeepQueries) {
-      if (!this.#publishNext() && !this.#refreshNext() && !this.#replicateNext()) return;
+      if (!this.#publishNext() && !this.#refreshNext() && !this.#replicateNext()) break;
     }
+    this.#isPumping = false;
   }
 
   #publishNext(): boolean {

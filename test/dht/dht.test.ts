@@ -464,6 +464,15 @@ describe('queries', () => {
     ]);
   });
 
+  it('that end as they begin do not pile up', () => {
+    const dht = createDht(optionsOf('self', { maxOwned: 10_000, providerTtlMs: 90_000 }));
+    for (let i = 0; i < 10_000; i++) dht.provide({ key: keyOf(`${i}`), value: VALUE }, 0);
+    expect(takeAll(dht).results).toHaveLength(10_000);
+    // All of them are due, and nobody is there.
+    dht.tick(100_000);
+    expect(dht.stats()).toMatchObject({ owned: 10_000, upkeepQueries: 0 });
+  });
+
   it('are silent once they are cancelled', () => {
     const dht = joined(contacts);
     const query = dht.lookup(KEY, 0) ?? 0;

@@ -112,6 +112,8 @@ describe('the routing table', () => {
     expect(table.lookedUpMs(200)).toBe(10);
     table.lookedUp(flipped(self, 200), 99);
     expect(table.lookedUpMs(200)).toBe(99);
+    table.lookedUp(flipped(self, 220), 100);
+    expect([220, 221].map((position) => table.lookedUpMs(position))).toEqual([100, -Infinity]);
     // Its own id lies in none.
     table.lookedUp(self, 100);
     expect(table.lookedUpMs(200)).toBe(99);
