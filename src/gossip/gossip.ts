@@ -62,6 +62,9 @@ class GossipNode implements GossipCore {
   /** Always on the grid of this node's phase. */
   #gossipMs = Infinity;
   #held = NOTHING_HELD;
+  /** How often a statement is passed on among so many. */
+  #limit = 0;
+  #limitFor = -1;
   /** When the next tick was due, as of the last call. */
   #dueMs = 0;
 
@@ -293,10 +296,9 @@ class GossipNode implements GossipCore {
     const { gossipPeers, gossipIntervalMs, gossipToTheDeadMs } = this.#settings;
     const table = this.#table;
     if (this.#broadcasts.size > 0) {
+      // The dead for a while too: they may hear of it, and speak up.
       const peers = table.pick(gossipPeers, (slot) => {
-        // The dead for a while too: they may hear of it, and speak up.
-        const { sinceMs = nowMs } = table.rankOf(slot) >= RANK.dead ? (table.verdictOf(slot) ?? {}) : {};
-        return nowMs - sinceMs <= gossipToTheDeadMs;
+        return table.rankOf(slot) < RANK.dead || nowMs - (table.verdictOf(slot)?.sinceMs ?? 0) <= gossipToTheDeadMs;
       });
       for (const slot of peers) {
         const updates = this.#updates();
@@ -314,7 +316,13 @@ class GossipNode implements GossipCore {
     if (first === undefined && this.#broadcasts.size === 0) return NOTHING;
     const updates: Statement[] = first === undefined ? [] : [first];
     const { updateBytes, retransmitMultiplier } = this.#settings;
-    const limit = retransmitLimit(retransmitMultiplier, this.#table.activeSize);
+    const members = this.#table.activeSize;
+    // A logarithm for each message shows in a profile.
+    if (members !== this.#limitFor) {
+      this.#limitFor = members;
+      this.#limit = retransmitLimit(retransmitMultiplier, members);
+    }
+    const limit = this.#limit;
     const room = updateBytes - (first === undefined ? 0 : statementBytes(first));
     // One less, because a digest adds a word of this node.
     this.#broadcasts.take(updates, room, LIMITS.updates - 1, limit);

@@ -71,6 +71,7 @@ export class Prober {
 
   /** This process stood still for so long. */
   postpone(ms: number): void {
+    this.#startMs += ms;
     if (this.#probe !== null) {
       this.#probe.indirectAtMs += ms;
       this.#probe.endMs += ms;
