@@ -68,6 +68,18 @@ describe('this node', () => {
     expect(solo.core.member(idOf(0))).toMatchObject({ role: 'voter' });
   });
 
+  it('what it has to say itself goes out at once, then with the others', () => {
+    const solo = new Solo(50, { retransmitMultiplier: 1000 });
+    solo.run(450);
+    solo.core.setDetails({ metadata: Uint8Array.of(1) });
+    solo.run(450);
+    expect(solo.sentOf('gossip')).toHaveLength(3);
+    solo.run(599);
+    expect(solo.sentOf('gossip')).toHaveLength(3);
+    solo.run(600);
+    expect(solo.sentOf('gossip')).toHaveLength(6);
+  });
+
   it.each([
     { metadata: new Uint8Array(LIMITS.metadataBytes + 1) },
     { name: 'x'.repeat(LIMITS.nameCharacters + 1) },
@@ -203,10 +215,14 @@ describe('joining', () => {
     expect(solo.core.stats().refused.wrongCluster).toBe(1);
   });
 
-  it('who is dead in the table of another is suspected, so that it can speak up', () => {
+  it('who is dead in the table of another is suspected in silence, and told of it, so that it can speak up', () => {
     const solo = new Solo(5);
-    solo.receive(1, { type: 'sync', answer: false, statements: [dead(2, 3)] });
+    const word = dead(2, 3);
+    solo.takeSent();
+    solo.receive(1, { type: 'sync', answer: false, statements: [word] });
     expect(solo.takeTold()).toEqual(['suspect 2']);
+    expect(solo.takeSent()).toMatchObject([{ to: peerOf(2), message: { type: 'gossip', updates: [word] } }]);
+    expect(solo.core.stats().queued).toBe(0);
     solo.hear(1, dead(3, 1));
     expect(solo.takeTold()).toEqual(['dead 3']);
   });

@@ -115,13 +115,14 @@ export function measureDissemination(members: number, seed: number, runs: number
   const sums: number[] = [];
   let least = 1;
   for (let run = 0; run < runs; run++) {
-    // Just before a round, and long after the last statement has been forgotten.
-    sim.run(Math.ceil((sim.nowMs + 10 * ROUND_MS) / ROUND_MS) * ROUND_MS - 1);
+    // Long after the last statement has been forgotten. What a member itself has to say goes out at once: that is the first round.
+    const beginMs = Math.ceil((sim.nowMs + 10 * ROUND_MS) / ROUND_MS) * ROUND_MS;
+    sim.run(beginMs);
     heard = 1;
     sim.act(run, (core) => core.setDetails({ metadata: Uint8Array.of(run) }));
     let needed: number | null = null;
     for (let round = 1; round <= 24; round++) {
-      sim.run(sim.nowMs + ROUND_MS);
+      sim.run(beginMs + round * ROUND_MS - 1);
       sums[round] = (sums[round] ?? 0) + heard / members;
       if (needed === null && heard >= 0.99 * members) needed = round;
     }

@@ -1,11 +1,22 @@
 /** Many cells on a few threads. Each result is written down as it comes, so a run that was stopped goes on where it was. */
-import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, truncateSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { Cell, CellResult } from './anomalies.ts';
 
 export interface Done {
   readonly cell: Cell;
   readonly result: CellResult;
+}
+
+export function parseProgress(text: string): Done[] {
+  return wholeLines(text)
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Done);
+}
+
+function wholeLines(text: string): string {
+  return text.slice(0, text.lastIndexOf('\n') + 1);
 }
 
 /** Of everything that the result depends on but the program itself. */
@@ -22,12 +33,10 @@ export async function runAll(
 ): Promise<Done[]> {
   const done = new Map<string, Done>();
   if (existsSync(progressFile)) {
-    for (const line of readFileSync(progressFile, 'utf8').split('\n')) {
-      // The last line of a run that was killed may be a part of one.
-      if (!line.endsWith('}')) continue;
-      const one = JSON.parse(line) as Done;
-      done.set(keyOf(one.cell), one);
-    }
+    const text = readFileSync(progressFile, 'utf8');
+    // What was being written when it was killed is made again; it is cut off, so that the next line begins as one.
+    truncateSync(progressFile, Buffer.byteLength(wholeLines(text)));
+    for (const one of parseProgress(text)) done.set(keyOf(one.cell), one);
   }
   const open = cells.filter((cell) => !done.has(keyOf(cell)));
   let next = 0;
