@@ -317,6 +317,19 @@ describe('bounds', () => {
     for (const member of [1, 2, 3, 4]) expect(solo.stateOf(member)).toBe('alive');
   });
 
+  it('who takes the place of one that is being probed is not suspected in its stead', () => {
+    const solo = new Solo(3, { maxMembers: 3 });
+    const target = solo.lastPing?.member ?? 0;
+    solo.hear(3 - target, left(target), alive(9));
+    expect(solo.stateOf(target)).toBeUndefined();
+    expect(solo.stateOf(9)).toBe('alive');
+    solo.takeTold();
+    solo.run(1000);
+    expect(solo.core.stats().failedProbes).toBe(1);
+    expect(solo.sentOf('pingRequest').map(({ message }) => message.target)).toContain(idOf(target));
+    expect(solo.takeTold()).toEqual([]);
+  });
+
   it('accusations of incarnations to come are kept for a few only', () => {
     const solo = new Solo(200);
     for (let i = 1; i < 200; i++) solo.hear(1, dead(i, i === 1 ? 2 : 1, 5));
