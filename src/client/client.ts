@@ -41,6 +41,7 @@ import type {
   WriteOptions,
 } from './options.ts';
 import { withOutcome } from './retry.ts';
+import { Services } from './services/services.ts';
 import { txnRequest, txnResult } from './txn.ts';
 import type { Operation, Transaction, TransactionResult } from './txn.ts';
 import { openWatch } from './watch.ts';
@@ -86,6 +87,8 @@ export interface Page<E> {
 export class Client<V = string, I = V> implements AsyncDisposable {
   /** Locks as others see them: `get`, `list`, `break`. */
   readonly locks: Locks;
+  /** The service registry: `register`, `list`, `watch`, `pick`. */
+  readonly services: Services;
   readonly #core: Core;
   readonly #codec: Codec<V, I>;
 
@@ -94,6 +97,7 @@ export class Client<V = string, I = V> implements AsyncDisposable {
     this.#core = core;
     this.#codec = codec;
     this.locks = new Locks(core);
+    this.services = new Services(core);
   }
 
   /**
