@@ -13,6 +13,7 @@ import { lock } from './lock.ts';
 import { ls } from './ls.ts';
 import { put } from './put.ts';
 import { sem } from './sem.ts';
+import { service } from './service.ts';
 import { start } from './start.ts';
 import { status } from './status.ts';
 import { txn } from './txn.ts';
@@ -22,6 +23,7 @@ export const COMMANDS: readonly CommandSection[] = [
   { heading: 'Nodes:', commands: [local, start] },
   { heading: 'Data:', commands: [put, get, del, ls, watch, txn, compact] },
   { heading: 'Coordination:', commands: [lock, sem, elect, barrier, counter, lease] },
+  { heading: 'Services:', commands: [service] },
   { heading: 'Cluster:', commands: [status] },
   { heading: 'Shell:', commands: [completions(() => COMMANDS)] },
 ];

@@ -8,6 +8,7 @@ import { LEASE_ROUTES } from './lease-routes.ts';
 import { LOCK_ROUTES } from './lock-routes.ts';
 import { OPERATION_ROUTES } from './operation-routes.ts';
 import type { Route } from './route.ts';
+import { SERVICE_ROUTES } from './service-routes.ts';
 import { TXN_ROUTES } from './txn-routes.ts';
 import { WATCH_ROUTES } from './watch-routes.ts';
 
@@ -20,6 +21,7 @@ export const ROUTES: readonly Route[] = [
   ...ELECTION_ROUTES,
   ...BARRIER_ROUTES,
   ...COUNTER_ROUTES,
+  ...SERVICE_ROUTES,
   ...CLUSTER_ROUTES,
   ...OPERATION_ROUTES,
 ];

@@ -10,9 +10,10 @@ import { kvorum } from './cli.ts';
 const COMMANDS = [
   ...['local', 'start'],
   ...['put', 'get', 'del', 'ls', 'watch', 'txn', 'compact'],
-  ...['lock', 'sem', 'elect', 'barrier', 'counter', 'lease'],
+  ...['lock', 'sem', 'elect', 'barrier', 'counter', 'lease', 'service'],
   ...['status', 'completions'],
 ];
+const SERVICE_COMMANDS = ['register', 'list', 'watch', 'deregister'];
 const LEASE_COMMANDS = ['grant', 'renew', 'revoke', 'get', 'list', 'keep'];
 
 describe('help', () => {
@@ -30,13 +31,19 @@ describe('help', () => {
       rawArguments: () => [],
     });
     expect(program.commands.map((command) => command.name())).toEqual(COMMANDS);
-    const lease = program.commands.find((command) => command.name() === 'lease');
-    expect(lease?.commands.map((command) => command.name())).toEqual(LEASE_COMMANDS);
-    const commands = program.commands.filter((command) => command !== lease).concat(lease?.commands ?? []);
+    const groups = program.commands.filter((command) => command.commands.length > 0);
+    expect(groups.map((group) => [group.name(), group.commands.map((command) => command.name())])).toEqual([
+      ['lease', LEASE_COMMANDS],
+      ['service', SERVICE_COMMANDS],
+    ]);
+    const commands = program.commands
+      .filter((command) => !groups.includes(command))
+      .concat(groups.flatMap((group) => [...group.commands]));
     for (const command of commands) {
       let help = '';
       command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
-      expect(help).toContain(command.parent === lease ? `kvorum lease ${command.name()}` : `kvorum ${command.name()}`);
+      const within = command.parent === program ? '' : `${command.parent?.name()} `;
+      expect(help).toContain(`kvorum ${within}${command.name()}`);
       expect(help).toContain('Examples:');
       if (command.name() !== 'completions') expect(help).toContain('KVORUM_CONFIG');
     }
