@@ -46,6 +46,7 @@ export function exitCodeOf(error: unknown): ExitCode {
     case 'ERR_MEMBER_REMOVED':
       return EXIT.condition;
     case 'ERR_LOCK_LOST':
+    case 'ERR_REGISTRATION_LOST':
       return EXIT.lost;
     case 'ERR_UNAVAILABLE':
     case 'ERR_NO_LEADER':
