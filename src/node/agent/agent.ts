@@ -7,8 +7,7 @@ import { KvorumError } from '../../errors.ts';
 import { openMemoryStore } from '../../storage/memory-store.ts';
 import type { Store } from '../../storage/types.ts';
 import { PROTOCOL_VERSION } from '../../transport/limits.ts';
-import { parseJoinToken } from '../../transport/join-token.ts';
-import type { Channel, Credential, Hello, JoinToken, PeerEvent, Transport, Verdict } from '../../transport/types.ts';
+import type { Channel, Hello, PeerEvent, Transport, Verdict } from '../../transport/types.ts';
 import { judgeProtocol } from '../admission.ts';
 import { isAgent } from '../agents.ts';
 import { loadClusterMap, type ClusterMap } from '../cluster-map.ts';
@@ -23,12 +22,13 @@ import type {
   Watch,
   WatchOptions,
 } from '../coordination.ts';
+import { Credentials } from '../credentials.ts';
 import { deferServices } from '../deferred.ts';
 import type { Environment } from '../env.ts';
 import { GossipDriver } from '../gossip/driver.ts';
 import { registerGossipMetrics } from '../gossip/metrics.ts';
 import { commit, openIdentity, type Identity } from '../identity.ts';
-import { loadContacts, loadSecret } from '../join-records.ts';
+import { loadContacts } from '../join-records.ts';
 import { Joining } from '../joining.ts';
 import { LinkPool } from '../links.ts';
 import { textOfMembers } from '../member-service.ts';
@@ -91,8 +91,7 @@ export class Agent implements KvorumNode {
   #transport!: Transport;
   #links!: LinkPool;
   #joining: Joining | null = null;
-  /** Proves itself with this until it is given the secret. */
-  #token: JoinToken | null = null;
+  readonly #credentials: Credentials;
   #joined: Joined | null = null;
   #map: ClusterMap | null;
   #server: Server | null = null;
@@ -130,6 +129,7 @@ export class Agent implements KvorumNode {
     this.#env = platform.env;
     this.#store = store;
     this.#identity = identity;
+    this.#credentials = new Credentials(store, options);
     this.#map = loadClusterMap(store);
     this.#process = `${platform.pid} ${platform.env.wallTime()} ${platform.env.now()}`;
     this.registry = options.registry instanceof Registry ? options.registry : new Registry();
@@ -198,16 +198,6 @@ export class Agent implements KvorumNode {
 
   get limits(): Limits {
     return this.#options.limits;
-  }
-
-  get #secret(): string | null {
-    return this.#options.secret ?? loadSecret(this.#store);
-  }
-
-  #credential(): Credential {
-    const secret = this.#secret;
-    if (secret !== null) return { secret };
-    return this.#token === null ? null : { token: this.#token };
   }
 
   // Callers.
@@ -290,13 +280,10 @@ export class Agent implements KvorumNode {
   // Coming up.
 
   async #listen(): Promise<void> {
-    const { name, listen, join, joinToken, logger, replaces } = this.#options;
+    const { name, listen, join, logger, replaces } = this.#options;
     if (replaces !== null) throw new KvorumError('ERR_CONFIG', 'an agent takes nobody’s place: it has none');
     if (this.#map === null) {
-      if (this.#secret === null && joinToken === null) {
-        throw new KvorumError('ERR_CONFIG', 'to join a cluster an agent needs its secret, or a join token');
-      }
-      if (joinToken !== null) this.#token = parseJoinToken(joinToken);
+      this.#credentials.assertAny();
       this.#joining = new Joining({
         store: this.#store,
         env: this.#env,
@@ -311,7 +298,7 @@ export class Agent implements KvorumNode {
     this.#transport = await this.#platform.createTransport({
       privateKey: this.#identity.privateKey,
       listen,
-      credential: () => this.#credential(),
+      credential: () => this.#credentials.current(),
       wallTime: () => this.#env.wallTime(),
       logger,
       handlers: {

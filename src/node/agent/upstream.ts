@@ -12,9 +12,9 @@ export interface UpstreamOptions {
   /** False: it did not leave. */
   send(to: NodeId, parts: readonly Uint8Array[]): boolean;
   /** As gossip has it. */
-  isWell(id: NodeId): boolean;
+  readonly isWell: (id: NodeId) => boolean;
   /** Uniform in [0, 1). */
-  random(): number;
+  readonly random: () => number;
   /** As `Environment.soon`. */
   soon(task: () => void): void;
 }
