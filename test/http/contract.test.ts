@@ -353,17 +353,21 @@ describe('the examples of docs/http-api.md', async () => {
   );
   if (!curl) console.warn('there is no curl here: the examples of docs/http-api.md are not run');
 
-  test.runIf(curl)('give what they say, in their order', async () => {
-    const { server } = await serve();
-    const blocks = [...guide.matchAll(/^```console\n(.*?)^```$/gmsu)].map(([, block]) => block!);
-    const examples = blocks.flatMap((block) => block.split(/^\$ /mu).slice(1));
-    expect(examples.length).toBeGreaterThan(10);
-    for (const example of examples) {
-      const [command, ...output] = example.split('\n');
-      const local = command!.replaceAll('http://127.0.0.1:7101', server.url).replace(/^curl /u, 'curl -s ');
-      const { stdout } = await run('sh', ['-c', local]);
-      const shown = stdout.replaceAll('\r', '').replace(/^Date: .*$/mu, 'Date: Thu, 01 Jan 1970 00:00:00 GMT');
-      expect(shown.trim(), command).toBe(output.join('\n').trim());
-    }
-  });
+  test.runIf(curl)(
+    'give what they say, in their order',
+    async () => {
+      const { server } = await serve();
+      const blocks = [...guide.matchAll(/^```console\n(.*?)^```$/gmsu)].map(([, block]) => block!);
+      const examples = blocks.flatMap((block) => block.split(/^\$ /mu).slice(1));
+      expect(examples.length).toBeGreaterThan(10);
+      for (const example of examples) {
+        const [command, ...output] = example.split('\n');
+        const local = command!.replaceAll('http://127.0.0.1:7101', server.url).replace(/^curl /u, 'curl -s ');
+        const { stdout } = await run('sh', ['-c', local]);
+        const shown = stdout.replaceAll('\r', '').replace(/^Date: .*$/mu, 'Date: Thu, 01 Jan 1970 00:00:00 GMT');
+        expect(shown.trim(), command).toBe(output.join('\n').trim());
+      }
+    },
+    60_000,
+  );
 });
