@@ -9,7 +9,7 @@
 import { invariant } from '../errors.ts';
 import { changed, isJoint, left } from './change.ts';
 import { encodeConfiguration, isVoter } from './configuration.ts';
-import { advanceCommit, confirmRounds, transferLeadership } from './leader.ts';
+import { advanceCommit, transferLeadership } from './leader.ts';
 import type { Leadership } from './leadership.ts';
 import type { RaftState } from './state.ts';
 import type { ConfigRefusal, ConfigurationChange, ProposeConfigResult } from './types.ts';
@@ -50,8 +50,8 @@ function appendConfiguration(state: RaftState, leadership: Leadership, data: Uin
   // Who has just begun to count cannot have been heard yet: check-quorum begins anew. It cannot be put off for ever by this, since no
   // change begins before a quorum has committed the one before.
   leadership.quorumSinceTick = state.ticks;
+  // A round at once: who is new hears who leads, and reads are counted by the new quorum when it leaves.
   leadership.heartbeatDue = true;
-  confirmRounds(state, leadership);
   return index;
 }
 

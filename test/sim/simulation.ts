@@ -6,8 +6,9 @@
 import { EMPTY_CONFIGURATION, encodeConfiguration } from '../../src/raft/configuration.ts';
 import type { Configuration, NodeId } from '../../src/raft/types.ts';
 import type { WorldEvent } from '../invariants/world.ts';
-import { formatConfiguration, formatMessage, formatPacket, formatReady } from '../raft/format.ts';
+import { formatMessage, formatPacket, formatReady } from '../raft/format.ts';
 import { Agenda } from '../../src/testing/agenda.ts';
+import { Calm } from './calm.ts';
 import { Cluster } from './cluster.ts';
 import type { DiskImage } from './disk.ts';
 import type { Host, Packet } from './host.ts';
@@ -16,16 +17,6 @@ import { drawProfile, TICK_MS } from './profile.ts';
 import type { Profile } from './profile.ts';
 import { Random } from '../../src/testing/random.ts';
 import { TraceHash } from './trace-hash.ts';
-
-/** Ticks of calm within which the cluster has to be whole again: some split votes, some back-tracking, some snapshots. */
-const CALM_TICKS = 1500;
-const LEADER_TICKS = 400;
-/** Some election time-outs of whoever was removed. */
-const UNDISTURBED_TICKS = 60;
-
-function follows({ status }: Host, leader: Host): boolean {
-  return status.leader === leader.id && status.term === leader.status.term;
-}
 
 export interface SimulationReport {
   readonly seed: number;
@@ -192,110 +183,16 @@ export class Simulation {
       if (!this.cluster.node(id).up && !around.restarting) this.#input(id, (host) => host.start());
       this.#pump(id);
     }
-    const start = this.#agenda.now;
-    const ticks = (): number => Math.ceil((this.#agenda.now - start) / TICK_MS);
-    const until = (limit: number, what: string, reached: () => boolean): void => {
-      while (!reached()) {
-        this.#step();
-        if (ticks() > limit) throw new Error(`${what}: not within ${limit} ticks of calm; ${this.#missing()}`);
-      }
-    };
-    // Those that the leader counts on; who was removed, or never was a member, is left to itself.
-    const members = (): Host[] => {
-      const leader = this.cluster.leader();
-      if (leader === undefined) return [];
-      return this.#membership.living(leader.status.configuration).map((id) => this.cluster.node(id));
-    };
-    until(LEADER_TICKS, 'a leader that everybody follows', () => {
-      const leader = this.cluster.leader();
-      return leader !== undefined && members().every((host) => host.up && follows(host, leader));
-    });
-    const leaderTicks = ticks();
-    // A write through whoever leads now, and a read everywhere, asked again as a client would.
-    let written = false;
-    const write = (): void => {
-      if (written) return;
-      const leader = this.cluster.leader();
-      if (leader !== undefined) {
-        this.#input(leader.id, (host) => {
-          host.propose([new TextEncoder().encode('the last word')], (outcome) => {
-            written ||= outcome === 'acknowledged';
-          });
-        });
-      }
-      this.#agenda.after(20 * TICK_MS, write);
-    };
-    write();
-    // And a change or two, which have to go through as well.
-    let changes = this.#random.between(0, 2);
-    const change = (): void => {
-      const leader = this.cluster.leader();
-      const { votersOutgoing, autoLeave } = leader?.status.configuration ?? EMPTY_CONFIGURATION;
-      // Nobody leaves a joint configuration that is not said to be left.
-      if (votersOutgoing.length > 0 && !autoLeave) changes = 0;
-      if (changes === 0) return;
-      if (leader !== undefined) this.#membership.change(leader.id, () => changes--);
-      this.#agenda.after(10 * TICK_MS, change);
-    };
-    change();
-    const unread = new Set<NodeId>(members().map(({ id }) => id));
-    const read = (id: NodeId): void => {
-      if (!unread.has(id)) return;
-      this.#input(id, (host) => host.up && void host.readIndex((index) => index !== null && unread.delete(id)));
-      this.#agenda.after(30 * TICK_MS, () => read(id));
-    };
-    for (const id of unread) read(id);
-    until(CALM_TICKS, 'everything resolved and equal', () => {
-      const leader = this.cluster.leader();
-      // A member that was removed meanwhile need not read.
-      for (const id of unread) if (leader !== undefined && !members().some((host) => host.id === id)) unread.delete(id);
-      if (leader === undefined || !written || unread.size > 0 || changes > 0 || !this.#settled(leader)) return false;
-      return members().every((host) => follows(host, leader) && this.#rests(host, leader.status.lastIndex));
-    });
-    this.cluster.checkConverged();
-    const [first, ...others] = members();
-    for (const host of others) {
-      if (host.applied.hash !== first?.applied.hash) throw new Error(`${host.id} ends with another state`);
-    }
-    const calmTicks = ticks();
-    this.#undisturbed();
-    return { leaderTicks, calmTicks };
-  }
-
-  /** Nothing of a change is left over, and the leader counts. */
-  #settled({ id, status }: Host): boolean {
-    const { configuration, configurationCommitted } = status;
-    const open = configuration.votersOutgoing.length > 0 && configuration.autoLeave;
-    const counts = configuration.voters.includes(id) || configuration.votersOutgoing.includes(id);
-    return configurationCommitted && !open && counts && status.progress.every(({ removed }) => !removed);
-  }
-
-  /** Who was removed and runs on without knowing it disturbs nobody (pre-vote, check-quorum: thesis §4.2.3). */
-  #undisturbed(): void {
-    const leader = this.cluster.leader();
-    if (leader === undefined) throw new Error('there is no leader any more');
-    const { term } = leader.status;
-    const end = this.#agenda.now + UNDISTURBED_TICKS * TICK_MS;
-    while (this.#agenda.now < end) this.#step();
-    const { role, term: now } = leader.status;
-    if (role !== 'leader' || now !== term) throw new Error(`${leader.id}, leader of term ${term}, was disturbed`);
-  }
-
-  /** Whether a node has everything up to `last` and owes nobody an answer. */
-  #rests(host: Host, last: number): boolean {
-    const { lastIndex, commit, persistedIndex, uncommittedBytes } = host.status;
-    const positions = [lastIndex, commit, persistedIndex, host.applied.index];
-    return positions.every((index) => index === last) && host.waiting.size === 0 && uncommittedBytes === 0;
-  }
-
-  #missing(): string {
-    const running = [...this.cluster.hosts.values()].filter((host) => host.up);
-    const lines = running.map((host) => {
-      const { waiting, reads, applied } = host;
-      const { uncommittedBytes, persistedIndex } = host.status;
-      return `${host.id}: ${waiting.size} writes and ${reads.size} reads pending, ${uncommittedBytes} B uncommitted, persisted ${persistedIndex}, applied ${applied.index}, ${formatConfiguration(host.status.configuration)}`;
-    });
-    return `${this.#grid()}\n${lines.join('\n')}`;
+    return new Calm({
+      cluster: this.cluster,
+      membership: this.#membership,
+      random: this.#random,
+      now: () => this.#agenda.now,
+      step: () => this.#step(),
+      after: (delayMs, action) => this.#agenda.after(delayMs, action),
+      input: (id, action) => this.#input(id, action),
+      grid: () => this.#grid(),
+    }).run();
   }
 
   // -- Running a host --------------------------------------------------------------------------------------------------
@@ -410,8 +307,9 @@ export class Simulation {
     this.#agenda.after(delay, () => {
       if (this.#storm && this.#blocked.has(`${packet.from}>${packet.to}`)) this.#lose(packet);
       else if (!this.cluster.node(packet.to).up) this.#lose(packet);
-      else if (packet.kind === 'message') this.#input(packet.to, (host) => host.up && host.step(packet.message));
-      else {
+      else if (packet.kind === 'message') {
+        this.#input(packet.to, (host) => host.up && host.step(packet.message));
+      } else {
         if (this.#write !== null) this.#print(formatPacket(packet));
         this.#input(packet.to, (host) => host.up && host.receiveSnapshot(packet));
         this.#input(packet.from, () => this.cluster.streamEnded(packet, true));

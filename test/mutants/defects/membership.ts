@@ -256,7 +256,7 @@ export const membership = inRoom('raft', [
     name: 'reads-not-counted-anew',
     file: RECONFIGURATION,
     about: 'Reads that C_new confirms are released when it comes into force.',
-    find: '  confirmRounds(state, leadership);\n  return index;',
+    find: '  leadership.heartbeatDue = true;\n  return index;',
     replace: '  return index;',
   },
   {
