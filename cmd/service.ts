@@ -314,7 +314,7 @@ const deregister: CommandDeclaration<typeof CLIENT_OPTIONS> = {
   summary: 'take an instance out, whoever registered it',
   description:
     'Take an instance out of its service, whoever registered it. One that is not there: exit code 3.\n' +
-    'A process that still runs learns of it when it has something to report.',
+    'A process that still runs learns of it within its --ttl, and stays out.',
   args: [NAME, ['<INSTANCE>', 'its id']],
   options: CLIENT_OPTIONS,
   examples: [['kvorum service deregister payments shop-1', '']],

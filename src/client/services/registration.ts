@@ -58,7 +58,7 @@ export interface Registration extends AsyncDisposable {
   readonly lease: string;
   /** The worse of what was reported and what the check says. */
   readonly status: InstanceStatus;
-  /** Aborted when it was closed, or when it is gone for good: its id was registered by another, or an operator deregistered it. `reason` is what `guard` throws. */
+  /** Aborted when it was closed, or when it is gone for good: its id was registered by another, or an operator deregistered it, which is found out within `ttl`. `reason` is what `guard` throws. */
   readonly signal: AbortSignal;
   /** Throws ERR_REGISTRATION_LOST when `signal` is aborted. */
   guard(): void;
@@ -94,6 +94,9 @@ export class RegistrationHandle implements Registration {
   #written: string | null = null;
   #begun = false;
   #ended: KvorumError | null = null;
+  /** It is to be looked whether it is still there. */
+  #doubtful = false;
+  #cancelLook: () => void = () => undefined;
   #busy = false;
   #writing: Promise<void> = Promise.resolve();
   /** Of those who wait until all is written. */
@@ -142,6 +145,7 @@ export class RegistrationHandle implements Registration {
       this.guard();
       this.#written = wanted;
       this.#begun = true;
+      this.#lookLater();
       this.#changed();
     } catch (error) {
       // It ends by itself when it cannot be given back.
@@ -196,6 +200,18 @@ export class RegistrationHandle implements Registration {
     return encodeRecord({ ...this.#record, ...this.#worse });
   }
 
+  /** Nobody tells it when another takes its id. */
+  #lookLater(): void {
+    const { environment } = this.#core.caller;
+    const delayMs = this.#ttlMs * (0.9 + 0.1 * environment.random());
+    const look = (): void => {
+      this.#doubtful = true;
+      this.#changed();
+      this.#lookLater();
+    };
+    this.#cancelLook = environment.after(delayMs, look, true);
+  }
+
   #changed(): void {
     if (!this.#begun || this.#ended !== null || this.#busy) return;
     this.#busy = true;
@@ -209,13 +225,16 @@ export class RegistrationHandle implements Registration {
     try {
       while (this.#ended === null) {
         const wanted = this.#wanted;
-        if (wanted === this.#written && !this.#leaseLost) {
+        const there = wanted === this.#written && !this.#leaseLost;
+        if (there && !this.#doubtful) {
           this.#waiters?.resolve();
           this.#waiters = null;
           return;
         }
         try {
-          await (this.#written === null || this.#leaseLost ? this.#putBack(wanted) : this.#update(wanted));
+          if (there) await this.#look();
+          else if (this.#written === null || this.#leaseLost) await this.#putBack(wanted);
+          else await this.#update(wanted);
         } catch (error) {
           this.#fail(error as Error);
           await caller.pause(backoff.next(), this.signal);
@@ -235,11 +254,16 @@ export class RegistrationHandle implements Registration {
       this.#written = wanted;
       return;
     }
-    // Taken by another, deregistered, or gone with its lease.
-    if (!(await this.#alive(lease))) return;
+    await this.#look();
+  }
+
+  /** Whether it is still there: it may have been taken by another, deregistered, or gone with its lease. */
+  async #look(): Promise<void> {
+    const { lease } = this;
     const current = await this.#current();
-    if (current === null) this.#end(this.#lost('it was deregistered'));
-    else if (current.lease !== lease) this.#end(this.#lost('its id was registered by another'));
+    this.#doubtful = false;
+    if (current?.lease === lease || !(await this.#alive(lease))) return;
+    this.#end(this.#lost(current === null ? 'it was deregistered' : 'its id was registered by another'));
   }
 
   /** Whether the cluster has kept its lease. If not, nobody wished it to be gone: it is to be put back with another. Rejects for a lease of somebody else. */
@@ -357,6 +381,7 @@ export class RegistrationHandle implements Registration {
     if (this.#ended !== null) return;
     this.#ended = error;
     this.#check.stop();
+    this.#cancelLook();
     this.#fail(error);
     this.#controller.abort(error);
     if (this.#closed) return;

@@ -86,7 +86,7 @@ export class Services {
     });
   }
 
-  /** Takes an instance out of the registry, whoever registered it. False: there was none. A process that still runs learns of it when it has something to write. */
+  /** Takes an instance out of the registry, whoever registered it. False: there was none. A process that still runs learns of it within its `ttl`, and stays out. */
   async deregister(name: string, instance: string, options: CallOptions = {}): Promise<boolean> {
     checkName('name', name);
     checkName('instance', instance);

@@ -30,7 +30,7 @@ test('http: a status from 200 to 299, and what else it was', async () => {
   await expect(FETCH_CHECKER.http(`http://${address}/ill`, never())).rejects.toThrow(/ill answered 503$/u);
   server.close();
   await once(server, 'close');
-  await expect(FETCH_CHECKER.http(`http://${address}/well`, never())).rejects.toThrow(/fetch failed|ECONNREFUSED/);
+  await expect(FETCH_CHECKER.http(`http://${address}/well`, never())).rejects.toThrow(/fetch failed/u);
 });
 
 test('tcp: a connection comes about, or does not, or is given up', async () => {

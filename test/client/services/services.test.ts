@@ -5,7 +5,7 @@ import { clientOver } from '../../../src/client/client.ts';
 import type { Client } from '../../../src/client/client.ts';
 import { text } from '../../../src/client/codec.ts';
 import type { ServiceView } from '../../../src/client/services/instance.ts';
-import type { RegisterOptions } from '../../../src/client/services/registration.ts';
+import type { RegisterOptions, Registration } from '../../../src/client/services/registration.ts';
 import { SERVICES_PREFIX } from '../../../src/client/services/instance.ts';
 import { KvorumError } from '../../../src/errors.ts';
 import { simCluster, type SimCluster } from '../../../src/testing/index.ts';
@@ -211,6 +211,21 @@ describe('whose process dies', () => {
     expect(await failure(me.report('warning'))).toMatchObject({ code: 'ERR_REGISTRATION_LOST' });
     expect(() => me.guard()).toThrow(/deregistered/u);
     expect(await passing()).toEqual([]);
+  });
+
+  test('who has nothing to say learns of it within its time to live, all the same', async () => {
+    const quiet = (instance: string): Promise<Registration> =>
+      cluster.run(client.services.register('payments', { address: ADDRESS, instance, ttl: '5s' }));
+    const [taken, removed, kept] = [await quiet('a'), await quiet('b'), await quiet('c')];
+    const other = cluster.client();
+    await cluster.run(other.services.register('payments', { address: 'b:1', instance: 'a' }));
+    await cluster.run(client.services.deregister('payments', 'b'));
+    await cluster.advance(6000);
+    expect(() => taken.guard()).toThrow(/registered by another/u);
+    expect(() => removed.guard()).toThrow(/deregistered/u);
+    kept.guard();
+    expect(await passing()).toEqual(['a', 'c']);
+    await cluster.run(other.close());
   });
 });
 
