@@ -40,7 +40,7 @@ export interface SimClusterOptions {
 export type SimClientOptions = Omit<ConnectOptions, 'token' | 'fetch' | 'secret' | 'name' | 'environment'>;
 
 /** Of a node that joins: as what, and in whose place. */
-export type SimJoinOptions = Pick<NodeOptions, 'role' | 'replaces' | 'join' | 'joinToken' | 'secret'>;
+export type SimJoinOptions = Pick<NodeOptions, 'role' | 'replaces' | 'join' | 'joinToken' | 'secret' | 'metadata'>;
 
 const SECRET = 'a secret that all simulated nodes share';
 
