@@ -2,11 +2,12 @@
 import type { Connection, Request } from './client.ts';
 import type { CommandDeclaration, CommandGroup } from './command.ts';
 import { CLIENT_OPTIONS, connectionOf } from './connection.ts';
-import { EXIT, UsageError } from './exit.ts';
+import type { MemberInfo } from '../src/client/index.ts';
+import { EXIT, UsageError, type ExitCode } from './exit.ts';
 import { encodeName } from './keys.ts';
 import { option, type Options, type Values } from './options.ts';
 import { printable, table, write, writeJson } from './output.ts';
-import { nodeName, oneOf, peerId, reachableAddress } from './parse.ts';
+import { flag, nodeName, oneOf, peerId, reachableAddress } from './parse.ts';
 
 /** As the HTTP API gives it. */
 interface MemberAnswer {
@@ -20,36 +21,75 @@ type ClientValues = Values<typeof CLIENT_OPTIONS>;
 const MEMBER: readonly [string, string] = ['<NAME>', 'name or id of the member'];
 const WAITS = 'It waits until the learner has caught up, for as long as --timeout says: exit code 4 when it has not.';
 
-const list: CommandDeclaration<typeof CLIENT_OPTIONS> = {
+const LIST_OPTIONS = {
+  watch: option({
+    flags: '--watch',
+    description: 'show them again whenever something has changed, until Ctrl-C',
+    parse: flag,
+    fallback: false,
+    callOnly: true,
+  }),
+  ...CLIENT_OPTIONS,
+} satisfies Options;
+
+const list: CommandDeclaration<typeof LIST_OPTIONS> = {
   name: 'list',
   summary: 'show who belongs to the cluster',
   description:
     'Show the members: as the leader sees them when it is among the endpoints, otherwise as the node that knows most.\n' +
-    'MATCH is how much of the log a member has; only the leader knows it of others.',
+    'MATCH is how much of the log a member has; only the leader knows it of others.\n' +
+    'HEALTH is suspect when it did not answer of late, unreachable when it has left or is taken for dead.',
   args: [],
-  options: CLIENT_OPTIONS,
+  options: LIST_OPTIONS,
   examples: [
     ['kvorum member list', ''],
+    ['kvorum member list --watch', 'as it changes'],
     ['kvorum member list -o json', 'for programs'],
   ],
   run: async ({ values }) => {
+    if (values.watch) return await watchList(values);
     const { bestView } = await import('./cluster-view.ts');
     const { clusterId, leader, members } = await bestView(connectionOf(values));
     if (values.output === 'json') {
       await writeJson({ clusterId, leader, members });
       return EXIT.ok;
     }
-    await write(
-      table(
-        ['NAME', 'ID', 'ROLE', 'ADDRESS', 'HTTP', 'HEALTH', 'MATCH'],
-        members.map(({ name, id, role, addresses, http, health, matchIndex }) =>
-          [name, id, role, addresses.join(',') || '-', http ?? '-', health, String(matchIndex ?? '-')].map(printable),
-        ),
-      ),
-    );
+    await write(listed(members));
     return EXIT.ok;
   },
 };
+
+/** As the node that answers sees them, which may be another one after a failure. */
+async function watchList(values: Values<typeof LIST_OPTIONS>): Promise<ExitCode> {
+  const { withClient } = await import('./cluster-client.ts');
+  const { Signals } = await import('./signals.ts');
+  const ended = new AbortController();
+  const signals = new Signals();
+  signals.mean(() => ended.abort());
+  return await withClient(values, async (client) => {
+    let isFirst = true;
+    for await (const members of client.members.watch({ signal: ended.signal })) {
+      if (values.output === 'json') await writeJson({ members });
+      else await write(`${isFirst ? '' : '\n'}${listed(members)}`);
+      isFirst = false;
+    }
+    return EXIT.ok;
+  });
+}
+
+type Listed = Pick<MemberInfo, 'name' | 'id' | 'addresses' | 'http' | 'matchIndex'> & {
+  readonly role: string;
+  readonly health: string;
+};
+
+function listed(members: readonly Listed[]): string {
+  return table(
+    ['NAME', 'ID', 'ROLE', 'ADDRESS', 'HTTP', 'HEALTH', 'MATCH'],
+    members.map(({ name, id, role, addresses, http, health, matchIndex }) =>
+      [name, id, role, addresses.join(',') || '-', http ?? '-', health, String(matchIndex ?? '-')].map(printable),
+    ),
+  );
+}
 
 const ADD_OPTIONS = {
   peerId: option({

@@ -225,6 +225,19 @@ export const members: Parse<Readonly<Record<string, string>>> = (value, context)
   return Object.fromEntries(found);
 };
 
+/** A few short strings by name; how long they may be in all, the node says. */
+export const metadata: Parse<Readonly<Record<string, string>>> = (value) => {
+  const found = new Map<string, string>();
+  for (const part of value.split(',')) {
+    const at = part.indexOf('=');
+    const name = part.slice(0, Math.max(0, at)).trim();
+    if (name === '') throw new Error(`is not a list such as zone=b,rack=7 (at "${part}")`);
+    if (found.has(name)) throw new Error(`names ${name} twice`);
+    found.set(name, part.slice(at + 1).trim());
+  }
+  return Object.fromEntries(found);
+};
+
 /** Base URLs without a trailing slash, from `http://a:7101,b:7101`. */
 export const endpoints: Parse<readonly URL[]> = (value) => {
   const parts = value.split(',').map((part) => part.trim());

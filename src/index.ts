@@ -98,7 +98,10 @@ export interface NodeOptions extends Options {
 }
 
 /** Of `node.client()`. */
-export type EmbeddedClientOptions = Omit<ConnectOptions, 'token' | 'fetch' | 'secret' | 'name' | 'preferLeader'>;
+export type EmbeddedClientOptions = Omit<
+  ConnectOptions,
+  'token' | 'fetch' | 'secret' | 'name' | 'preferLeader' | 'discover'
+>;
 
 /** What `startNode` gives: a node, and clients of it. */
 export interface EmbeddedNode extends KvorumNode {

@@ -33,17 +33,20 @@ function watchMembers(exchange: Exchange): void {
   if (refused !== null) throw refused;
   const observation = exchange.service.node.members.watch(callOptions(exchange, timeout));
   let isFirst = true;
-  const frameOf = (members: readonly MemberInfo[]): Buffer | null => {
+  const frameOf = (members: readonly MemberInfo[]): Buffer => {
     const id = idOf(members);
     // Whoever comes back, to this node or another, is not told again what it has.
     const isKnown = isFirst && id === seen;
     isFirst = false;
-    return isKnown ? null : Buffer.from(`id: ${id}\ndata: ${JSON.stringify({ members })}\n\n`);
+    return isKnown ? AS_KNOWN : Buffer.from(`id: ${id}\ndata: ${JSON.stringify({ members })}\n\n`);
   };
   exchange.settle(firstOf(observation), (self, first) =>
     self.stream(new ObservationSource(observation, first, frameOf)),
   );
 }
+
+/** A comment: with it the client knows that the stream stands. */
+const AS_KNOWN = Buffer.from(': as you know it\n\n');
 
 /** Of a list, on whatever node: the same for the same members. Opaque to clients. */
 function idOf(members: readonly MemberInfo[]): string {

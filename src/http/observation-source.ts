@@ -18,13 +18,12 @@ export async function firstOf<T>(observation: Observation<T>): Promise<IteratorR
 
 export class ObservationSource<T> implements EventSource {
   readonly #observation: Observation<T>;
-  readonly #frameOf: (value: T) => Buffer | null;
+  readonly #frameOf: (value: T) => Buffer;
   #event: Buffer | null = null;
   #failure: { readonly thrown: unknown } | null = null;
   #asked = false;
 
-  /** `frameOf`: the event; null for a value that need not be told. */
-  constructor(observation: Observation<T>, first: IteratorResult<T>, frameOf: (value: T) => Buffer | null) {
+  constructor(observation: Observation<T>, first: IteratorResult<T>, frameOf: (value: T) => Buffer) {
     this.#observation = observation;
     this.#frameOf = frameOf;
     this.#came(first);

@@ -37,10 +37,10 @@ export interface SimClusterOptions {
 }
 
 /** Of `client()`. */
-export type SimClientOptions = Omit<ConnectOptions, 'token' | 'fetch' | 'secret' | 'name' | 'environment'>;
+export type SimClientOptions = Omit<ConnectOptions, 'token' | 'fetch' | 'secret' | 'name' | 'environment' | 'discover'>;
 
 /** Of a node that joins: as what, and in whose place. */
-export type SimJoinOptions = Pick<NodeOptions, 'role' | 'replaces' | 'joinToken'>;
+export type SimJoinOptions = Pick<NodeOptions, 'role' | 'replaces' | 'joinToken' | 'metadata'>;
 
 const SECRET = 'a secret that all simulated nodes share';
 

@@ -266,6 +266,7 @@ const CALLS: readonly (readonly [string, string, string, unknown, number])[] = [
   ['GET', '/v1/elections/{name}/observe', '/v1/elections/../observe', undefined, 400],
   ['GET', '/v1/cluster', '/v1/cluster', undefined, 200],
   ['POST', '/v1/cluster/transfer-leadership', '/v1/cluster/transfer-leadership', { to: 'n2' }, 200],
+  ['GET', '/v1/cluster/members', '/v1/cluster/members', undefined, 200],
   ['POST', '/v1/cluster/members', '/v1/cluster/members', { ...NEW_MEMBER, role: 'voter' }, 201],
   ['POST', '/v1/cluster/members', '/v1/cluster/members', { ...NEW_MEMBER, peerId: 'another' }, 409],
   ['POST', '/v1/cluster/members/{id}/demote', '/v1/cluster/members/n1/demote', undefined, 409],
@@ -299,7 +300,12 @@ test('requests and answers are what their schemas say', async () => {
   expectSchema('TxnRequest', txn);
   const called = new Set(CALLS.map(([method, path]) => `${method} ${path}`));
   const json = ROUTES.filter(({ answers }) => (answers[200] ?? answers[201])!.content?.[0]?.schema !== undefined);
-  const streams = ['GET /v1/watch', 'GET /v1/elections/{name}/observe', 'GET /v1/services/{name}/watch'];
+  const streams = [
+    'GET /v1/watch',
+    'GET /v1/elections/{name}/observe',
+    'GET /v1/services/{name}/watch',
+    'GET /v1/cluster/watch',
+  ];
   for (const { method, path } of json) expect([...called, ...streams]).toContain(`${method} ${path}`);
 });
 
@@ -308,6 +314,9 @@ test('the data of streams is what the schemas say', async () => {
   const observed = await listen('/v1/elections/e/observe');
   await observed.until(({ data }) => data.length === 1);
   expectSchema('Election', observed.data[0]);
+  const members = await listen('/v1/cluster/watch');
+  await members.until(({ data }) => data.length === 1);
+  expectSchema('MemberList', members.data[0]);
   const stream = await listen('/v1/watch?from=1&prev=true');
   const entry = {
     key: 'a',
@@ -328,7 +337,7 @@ test('the data of streams is what the schemas say', async () => {
   const service = await listen('/v1/services/pay/watch');
   await service.until(({ data }) => data.length === 1);
   expectSchema('ServiceView', service.data[0]);
-  for (const path of ['/v1/watch', '/v1/elections/{name}/observe', '/v1/services/{name}/watch']) {
+  for (const path of ['/v1/watch', '/v1/elections/{name}/observe', '/v1/services/{name}/watch', '/v1/cluster/watch']) {
     expectDescribed(document, path, 'GET', 200, stream.response.headers['content-type']!);
   }
 });

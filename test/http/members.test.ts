@@ -188,3 +188,61 @@ test('a client that hangs up ends the waiting for a learner', async () => {
   wire.socket.destroy();
   await eventually(() => signal!.aborted);
 });
+
+test('who is there, with what they say of themselves', async () => {
+  const { node, send } = await serve();
+  node.members.show('n1', { metadata: { zone: 'b' }, incarnation: 2 ** 20 });
+  const { status, json } = await send('/v1/cluster/members');
+  expect([status, json]).toEqual([
+    200,
+    {
+      members: [
+        expect.objectContaining({ name: 'n1', health: 'alive', metadata: { zone: 'b' }, incarnation: 2 ** 20 }),
+      ],
+    },
+  ]);
+  node.script.set('members.list', () => {
+    throw new KvorumError('ERR_NO_LEADER', 'not joined yet');
+  });
+  expect((await send('/v1/cluster/members')).status).toBe(503);
+});
+
+test('a watch of the members: the list, then each that is another, under ids that every node would give', async () => {
+  const { node, listen } = await serve();
+  const stream = await listen('/v1/cluster/watch');
+  await stream.until(({ events }) => events.length === 1);
+  // How far it is in the log is no change.
+  node.members.show('n1', { matchIndex: 10, appliedIndex: 10 });
+  node.members.show('n1', { health: 'suspect' });
+  await stream.until(({ events }) => events.length === 2);
+  node.members.show('n1', { health: 'alive' });
+  await stream.until(({ events }) => events.length === 3);
+  const health = stream.data.map((data) => (data as { members: { health: string }[] }).members[0]!.health);
+  expect(health).toEqual(['alive', 'suspect', 'alive']);
+  const ids = stream.events.map(({ id }) => id);
+  expect(new Set(ids).size).toBe(2);
+  expect(ids[2]).toBe(ids[0]);
+
+  // Who comes back is told what is new to it only, by this node or another.
+  const other = await serve();
+  const again = await other.listen('/v1/cluster/watch', { 'last-event-id': ids[2]! });
+  other.node.members.show('n1', { health: 'unreachable' });
+  await again.until(({ events }) => events.length === 1);
+  expect(again.data).toMatchObject([{ members: [{ health: 'unreachable' }] }]);
+  const unknown = await other.listen('/v1/cluster/watch', { 'last-event-id': 'of somewhere else' });
+  await unknown.until(({ events }) => events.length === 1);
+
+  // A node that closes ends it, and says so.
+  other.node.members.closed.abort();
+  await again.until(({ ended }) => ended);
+  expect(again.events.at(-1)).toMatchObject({ event: 'error' });
+});
+
+test('a watch of the members that cannot begin is a problem, not a stream', async () => {
+  const { node, send } = await serve();
+  node.script.set('members.list', () => {
+    throw new KvorumError('ERR_NO_LEADER', 'not joined yet');
+  });
+  const { status, json } = await send('/v1/cluster/watch');
+  expect([status, json['code']]).toEqual([503, 'ERR_NO_LEADER']);
+});
