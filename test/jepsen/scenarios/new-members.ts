@@ -44,6 +44,7 @@ async function removeLeader(stage: Stage): Promise<void> {
     again.kind === 'ended' && again.code === 'ERR_MEMBER_REMOVED',
     `with its old disk ${leader.name} is told again that it was removed`,
   );
+  await leader.kill('SIGKILL');
   await makeNew(stage.lab, leader, { replaces: false });
   await comesBack(stage, leader, before);
   stage.say(`${next.name} leads on, and ${leader.name} is a new member`);
