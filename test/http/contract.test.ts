@@ -339,7 +339,7 @@ describe('the examples of docs/http-api.md', async () => {
   if (!curl) console.warn('there is no curl here: the examples of docs/http-api.md are not run');
 
   test.runIf(curl)('give what they say, in their order', async () => {
-    const { server } = await serve();
+    const { server } = await serve({ maxEventLoopDelayMs: 60_000 });
     const blocks = [...guide.matchAll(/^```console\n(.*?)^```$/gmsu)].map(([, block]) => block!);
     const examples = blocks.flatMap((block) => block.split(/^\$ /mu).slice(1));
     expect(examples.length).toBeGreaterThan(10);
