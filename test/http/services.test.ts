@@ -5,18 +5,24 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 
+import { startHttp } from '../../src/http/server.ts';
+import type { HttpServer } from '../../src/http/server.ts';
 import { startNode } from '../../src/index.ts';
 import type { EmbeddedNode } from '../../src/index.ts';
 
 let directory: string;
 let node: EmbeddedNode;
+let server: HttpServer;
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'kvorum-services-'));
-  node = await startNode({ dataDir: directory, http: { port: 0 } });
+  node = await startNode({ dataDir: directory });
+  // A machine that is busy with other tests is no reason to send clients away.
+  server = await startHttp(node, { port: 0, maxEventLoopDelayMs: 60_000 });
 });
 
 afterAll(async () => {
+  await server.close({ drainTimeoutMs: 0 });
   await node.close();
   await rm(directory, { recursive: true, force: true });
 });
@@ -33,7 +39,7 @@ async function call(
   body?: object,
   headers: Record<string, string> = {},
 ): Promise<Answer> {
-  const response = await fetch(`${node.url}/v1/services${path}`, {
+  const response = await fetch(`${server.url}/v1/services${path}`, {
     method,
     headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
     ...(body !== undefined && { body: JSON.stringify(body) }),
@@ -52,7 +58,7 @@ const register = (path: string, body: object = { address: 'h:1' }, headers = {})
 async function watching(
   path: string,
 ): Promise<{ next(): Promise<Record<string, unknown>>; all: string; close(): Promise<void> }> {
-  const response = await fetch(`${node.url}/v1/services${path}`);
+  const response = await fetch(`${server.url}/v1/services${path}`);
   expect([response.status, response.headers.get('content-type')]).toEqual([200, 'text/event-stream']);
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
   const stream = {
