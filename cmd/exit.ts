@@ -46,6 +46,7 @@ export function exitCodeOf(error: unknown): ExitCode {
     case 'ERR_MEMBER_REMOVED':
       return EXIT.condition;
     case 'ERR_LOCK_LOST':
+    case 'ERR_REGISTRATION_LOST':
       return EXIT.lost;
     case 'ERR_UNAVAILABLE':
     case 'ERR_NO_LEADER':
@@ -68,8 +69,6 @@ const ADVICE: Readonly<Partial<Record<KvorumError['code'], string>>> = {
   ERR_CORRUPT:
     'keep a copy of the data directory for inspection; the other members still have the data as long as a majority runs',
   ERR_INVARIANT: 'keep a copy of the data directory and the log, and report it as a bug; then start the node again',
-  ERR_MEMBER_EXISTS: 'choose another --name; to take the place of that member, say so with --replace',
-  ERR_MEMBER_REMOVED: 'empty the data directory, or give another one: then the node joins as a new member',
   ERR_BAD_TOKEN: 'make a new one with `kvorum token create` on a node of the cluster',
   ERR_ADDRESS_IN_USE: 'stop the process that listens there, or choose another address with --listen or --http',
 };

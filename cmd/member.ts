@@ -94,7 +94,7 @@ function listed(members: readonly Listed[]): string {
 const ADD_OPTIONS = {
   peerId: option({
     flags: '--peer-id <id>',
-    description: 'identity of the node: its libp2p peer id, which its log says when it starts',
+    description: 'identity of the node: its libp2p peer id',
     parse: peerId,
     fallback: undefined,
     callOnly: true,
@@ -195,7 +195,7 @@ const replace: CommandDeclaration<typeof CLIENT_OPTIONS> = {
   run: async ({ args: [old = '', by = ''], values }) => {
     encodeName(by);
     const answer = (await change(values, { ...post(old, 'replace'), json: { by } })) as MemberAnswer;
-    const what = `${shown(answer)} is a ${answer.role} in the place of ${printable(old)}, which is removed: stop its node`;
+    const what = `${shown(answer)} is a ${answer.role} in the place of ${printable(old)}, which is removed: its node stops`;
     await tell(values, answer, what);
     return EXIT.ok;
   },
@@ -214,7 +214,7 @@ const remove: CommandDeclaration<typeof CLIENT_OPTIONS> = {
     const request = { method: 'DELETE', path: `/v1/cluster/members/${encodeName(member)}` } as const;
     const answer = (await change(values, request)) as { readonly removed: boolean };
     const what = answer.removed
-      ? `removed ${printable(member)}: stop its node; it can only join again with an empty data directory`
+      ? `removed ${printable(member)}: its node stops, and can only join again with an empty data directory`
       : `there is no member ${printable(member)}: nothing to remove`;
     await tell(values, answer, what);
     return EXIT.ok;

@@ -187,7 +187,7 @@ export const addresses: Parse<readonly string[]> = (value, context) => {
 /** A libp2p peer id: base58, which has neither 0 nor O, I nor l. */
 export const peerId: Parse<string> = (value) => {
   if (!/^[1-9A-HJ-NP-Za-km-z]{40,128}$/.test(value)) {
-    throw new Error('is not a libp2p peer id, which begins with 12D3KooW and is in the log of its node');
+    throw new Error('is not a libp2p peer id, such as 12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp');
   }
   return value;
 };

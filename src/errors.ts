@@ -35,6 +35,7 @@ export const ERRORS = {
   ERR_MEMBER_REMOVED: { status: 410, title: 'This member was removed', retryable: false },
   ERR_COMPACTED: { status: 410, title: 'Revision was compacted', retryable: false },
   ERR_LOCK_LOST: { status: 410, title: 'Lock was lost', retryable: false },
+  ERR_REGISTRATION_LOST: { status: 410, title: 'Instance is registered no more', retryable: false },
   ERR_LEASE_NOT_FOUND: { status: 410, title: 'Lease not found', retryable: false },
   ERR_SESSION_EXPIRED: { status: 410, title: 'Session expired', retryable: false },
   ERR_CAS_FAILED: { status: 412, title: 'Condition failed', retryable: false },
@@ -51,6 +52,8 @@ export const ERRORS = {
 
   // Reported by clients, never by a node.
   ERR_UNAVAILABLE: { status: 503, title: 'No node could be reached', retryable: true },
+  ERR_NO_INSTANCE: { status: 503, title: 'No instance of the service is registered', retryable: true },
+  ERR_NO_HEALTHY_INSTANCE: { status: 503, title: 'No instance of the service is passing', retryable: true },
 
   // Reported by a node that starts or stops, never by a request: exit messages of the CLI, rejections of `startNode()`.
   ERR_CONFIG: { status: 500, title: 'Invalid configuration', retryable: false },

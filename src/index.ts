@@ -20,7 +20,7 @@ import type { ConnectOptions } from './client/options.ts';
 import { KvorumError } from './errors.ts';
 import { startHttp } from './http/server.ts';
 import { startIsolated } from './isolate/isolated-node.ts';
-import { Node } from './node/node.ts';
+import { openNode } from './node/open.ts';
 import { realPlatform } from './node/real-platform.ts';
 import type { KvorumNode, NodeOptions as Options } from './node/types.ts';
 
@@ -132,7 +132,7 @@ export async function startNode({ isolate = false, ...options }: NodeOptions = {
 }
 
 async function startHere(options: Options): Promise<KvorumNode> {
-  const node = await Node.open(options, realPlatform);
+  const node = await openNode(options, realPlatform);
   try {
     const { http, logger } = options;
     if (http !== undefined && http !== false) {

@@ -43,6 +43,7 @@ import type {
   WriteOptions,
 } from './options.ts';
 import { withOutcome } from './retry.ts';
+import { Services } from './services/services.ts';
 import { txnRequest, txnResult } from './txn.ts';
 import type { Operation, Transaction, TransactionResult } from './txn.ts';
 import { openWatch } from './watch.ts';
@@ -90,6 +91,8 @@ export class Client<V = string, I = V> implements AsyncDisposable {
   readonly locks: Locks;
   /** Who is in the cluster: `list`, `watch`. */
   readonly members: Members;
+  /** The service registry: `register`, `list`, `watch`, `pick`. */
+  readonly services: Services;
   readonly #core: Core;
   readonly #codec: Codec<V, I>;
 
@@ -99,6 +102,7 @@ export class Client<V = string, I = V> implements AsyncDisposable {
     this.#codec = codec;
     this.locks = new Locks(core);
     this.members = new Members(core);
+    this.services = new Services(core);
   }
 
   /**

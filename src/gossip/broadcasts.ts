@@ -1,6 +1,6 @@
 /**
- * Statements to be passed on, as memberlist's TransmitLimitedQueue: those sent least often first, of those the newest; each so many times and
- * no more (SWIM §4.1). One for each member: what is newly said of it takes the place of what was said before. So the table bounds it.
+ * Statements to be passed on, as memberlist's TransmitLimitedQueue: those sent least often first, of those the newest; each
+ * so many times and no more (SWIM §4.1). One for each member: what is newly said of it takes the place of what was said before. So the table bounds it.
  */
 import { statementBytes } from './statement.ts';
 import type { Statement } from './types.ts';
@@ -19,11 +19,19 @@ const MAX_MISFITS = 8;
 
 export class Broadcasts {
   readonly #bySlot = new Map<number, Broadcast>();
-  /** By how often they were sent; oldest first. Those that were replaced lie there until they are met. */
+  /** By how often they were sent; in the order in which they came there. Those that were replaced lie there until they are met. */
   readonly #tiers: Broadcast[][] = [];
+  // Of one call of `take`, and empty in between.
+  readonly #sent: Broadcast[] = [];
+  readonly #misfits: Broadcast[] = [];
 
   get size(): number {
     return this.#bySlot.size;
+  }
+
+  /** With those that were replaced and are not met yet: what it takes in memory. */
+  get held(): number {
+    return this.#tiers.reduce((sum, { length }) => sum + length, 0);
   }
 
   put(slot: number, statement: Statement): void {
@@ -49,13 +57,13 @@ export class Broadcasts {
   take(into: Statement[], bytes: number, maxStatements: number, limit: number): void {
     if (this.#bySlot.size === 0) return;
     let left = bytes;
-    const sent: Broadcast[] = [];
-    for (const tier of this.#tiers) {
-      if (left <= 0 || into.length >= maxStatements) break;
-      const misfits: Broadcast[] = [];
-      let end = tier.length;
-      while (end > 0 && into.length < maxStatements && misfits.length < MAX_MISFITS) {
-        const broadcast = tier[--end] as Broadcast;
+    const tiers = this.#tiers;
+    const sent = this.#sent;
+    const misfits = this.#misfits;
+    for (let i = 0; i < tiers.length && left > 0 && into.length < maxStatements; i++) {
+      const tier = tiers[i] as Broadcast[];
+      while (tier.length > 0 && into.length < maxStatements && misfits.length < MAX_MISFITS) {
+        const broadcast = tier.pop() as Broadcast;
         if (broadcast.replaced) continue;
         if (broadcast.bytes > left) {
           misfits.push(broadcast);
@@ -65,12 +73,11 @@ export class Broadcasts {
         into.push(broadcast.statement);
         sent.push(broadcast);
       }
-      tier.length = end;
       while (misfits.length > 0) tier.push(misfits.pop() as Broadcast);
     }
     // In the order of their age, and only now: none is sent twice in one message.
-    for (let i = sent.length - 1; i >= 0; i--) {
-      const broadcast = sent[i] as Broadcast;
+    while (sent.length > 0) {
+      const broadcast = sent.pop() as Broadcast;
       broadcast.transmits++;
       if (broadcast.transmits >= limit) this.#bySlot.delete(broadcast.slot);
       else this.#tier(broadcast.transmits).push(broadcast);

@@ -59,9 +59,15 @@ class GossipNode implements GossipCore {
   #started = false;
   #leaving = false;
   #nowMs = 0;
-  /** Always on the grid of this node's phase. */
+  /**
+   * When to gossip next, on the grid of this node's phase. It stays behind while there is nothing to tell: so what this node itself finds or has to say
+   * goes out at once, and what it hears waits for the next place of the grid.
+   */
   #gossipMs = Infinity;
   #held = NOTHING_HELD;
+  /** How often a statement is passed on among so many. */
+  #limit = 0;
+  #limitFor = -1;
   /** When the next tick was due, as of the last call. */
   #dueMs = 0;
 
@@ -293,10 +299,9 @@ class GossipNode implements GossipCore {
     const { gossipPeers, gossipIntervalMs, gossipToTheDeadMs } = this.#settings;
     const table = this.#table;
     if (this.#broadcasts.size > 0) {
+      // The dead for a while too: they may hear of it, and speak up.
       const peers = table.pick(gossipPeers, (slot) => {
-        // The dead for a while too: they may hear of it, and speak up.
-        const { sinceMs = nowMs } = table.rankOf(slot) >= RANK.dead ? (table.verdictOf(slot) ?? {}) : {};
-        return nowMs - sinceMs <= gossipToTheDeadMs;
+        return table.rankOf(slot) < RANK.dead || nowMs - (table.verdictOf(slot)?.sinceMs ?? 0) <= gossipToTheDeadMs;
       });
       for (const slot of peers) {
         const updates = this.#updates();
@@ -314,7 +319,13 @@ class GossipNode implements GossipCore {
     if (first === undefined && this.#broadcasts.size === 0) return NOTHING;
     const updates: Statement[] = first === undefined ? [] : [first];
     const { updateBytes, retransmitMultiplier } = this.#settings;
-    const limit = retransmitLimit(retransmitMultiplier, this.#table.activeSize);
+    const members = this.#table.activeSize;
+    // A logarithm for each message shows in a profile.
+    if (members !== this.#limitFor) {
+      this.#limitFor = members;
+      this.#limit = retransmitLimit(retransmitMultiplier, members);
+    }
+    const limit = this.#limit;
     const room = updateBytes - (first === undefined ? 0 : statementBytes(first));
     // One less, because a digest adds a word of this node.
     this.#broadcasts.take(updates, room, LIMITS.updates - 1, limit);
@@ -400,8 +411,7 @@ class GossipNode implements GossipCore {
     if (author === undefined) return this.refuse('unknownAuthor');
     if (!this.#verified(statement, table.statementOf(author).peerId)) return;
     if (confirms) this.#confirm(slot, statement);
-    // As memberlist does: what stands in the table of somebody may be long over, so the member is given time to speak up.
-    else if (kind === 'dead' && fromTable) this.#suspect(slot, incarnation, nowMs);
+    else if (kind === 'dead' && fromTable) this.#hearsay(slot, statement, nowMs);
     else this.#judge(slot, statement, by, nowMs);
   }
 
@@ -461,6 +471,20 @@ class GossipNode implements GossipCore {
     else this.#judge(slot, statement, this.id, nowMs);
   }
 
+  /**
+   * Dead in the table of another: that may be long over, so the member is suspected only (as memberlist does), and told of it itself. Nothing is said of it
+   * to others: where two halves meet, each of which takes the other for dead, that would be a flood in which the refutations drown.
+   */
+  #hearsay(slot: number, statement: Accusation, nowMs: number): void {
+    const { id, peerId } = this.#table.statementOf(slot);
+    const { incarnation } = statement;
+    const message: GossipMessage = { type: 'gossip', updates: [statement] };
+    this.#effects.push({ kind: 'send', to: peerId, channel: 'gossip', message });
+    if (this.#table.rankOf(slot) !== RANK.alive) return;
+    const own = this.#signed<Accusation>({ kind: 'suspect', id, incarnation, by: this.id });
+    this.#judge(slot, own, this.id, nowMs, false);
+  }
+
   /** Passed on as new: so independent confirmations reach those who have the suspicion already (Lifeguard §IV.B). */
   #confirm(slot: number, statement: Accusation): void {
     this.#suspicions.confirm(slot, statement.by);
@@ -474,9 +498,10 @@ class GossipNode implements GossipCore {
     this.#judge(slot, statement, this.id, nowMs);
   }
 
-  #judge(slot: number, statement: Accusation | LeftStatement, by: MemberId, nowMs: number): void {
+  #judge(slot: number, statement: Accusation | LeftStatement, by: MemberId, nowMs: number, passOn = true): void {
     this.#table.judge(slot, statement, nowMs);
-    this.#broadcasts.put(slot, statement);
+    if (passOn) this.#broadcasts.put(slot, statement);
+    else this.#broadcasts.delete(slot);
     if (statement.kind === 'suspect') this.#suspicions.start(slot, by, this.#bounds(), nowMs);
     else this.#suspicions.delete(slot);
     this.#tell(statement.kind, statement.id, by, statement.incarnation);

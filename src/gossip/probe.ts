@@ -10,6 +10,8 @@ import type { Ack, MemberId, Nack, PeerId, Ping, PingRequest } from './types.ts'
 const NACK_SHARE = 0.8;
 
 interface Probe {
+  readonly id: MemberId;
+  /** It may have been forgotten since, and its place given to another. */
   readonly slot: number;
   readonly peerId: PeerId;
   readonly incarnation: number;
@@ -71,6 +73,7 @@ export class Prober {
 
   /** This process stood still for so long. */
   postpone(ms: number): void {
+    this.#startMs += ms;
     if (this.#probe !== null) {
       this.#probe.indirectAtMs += ms;
       this.#probe.endMs += ms;
@@ -115,7 +118,7 @@ export class Prober {
     const probe = this.#probe;
     if (probe?.sequence === ack.sequence) {
       if (from !== probe.peerId && probe.helpers?.includes(from) !== true) return;
-      this.#context.table.setHealth(probe.slot, ack.health);
+      if (this.#isKnown(probe)) this.#context.table.setHealth(probe.slot, ack.health);
       this.#context.awareness.apply(-1);
       this.#probe = null;
       return;
@@ -146,9 +149,11 @@ export class Prober {
     const slot = table.nextTarget(nowMs, settings.gossipToTheDeadMs);
     if (slot === null) return;
     const sequence = this.#nextSequence();
+    const { id, peerId } = table.statementOf(slot);
     this.#probe = {
+      id,
       slot,
-      peerId: table.statementOf(slot).peerId,
+      peerId,
       incarnation: table.incarnationOf(slot),
       sequence,
       indirectAtMs: nowMs + awareness.scale(probeTimeoutMs),
@@ -178,10 +183,10 @@ export class Prober {
       (slot) => slot !== probe.slot && table.rankOf(slot) === RANK.alive,
     );
     probe.helpers = helpers.map((slot) => table.statementOf(slot).peerId);
-    const target: MemberId = table.statementOf(probe.slot).id;
     for (const helper of probe.helpers) {
       const updates = this.#context.updates();
-      this.#context.send(helper, 'ping', { type: 'pingRequest', sequence: probe.sequence, target, updates });
+      const { sequence, id: target } = probe;
+      this.#context.send(helper, 'ping', { type: 'pingRequest', sequence, target, updates });
     }
   }
 
@@ -193,7 +198,11 @@ export class Prober {
     // heard from; with nobody to ask, the failure itself does.
     const helpers = probe.helpers?.length ?? 0;
     awareness.apply(helpers > 0 ? helpers - probe.nacks.size : 1);
-    this.#context.suspect(probe.slot, probe.incarnation, nowMs);
+    if (this.#isKnown(probe)) this.#context.suspect(probe.slot, probe.incarnation, nowMs);
+  }
+
+  #isKnown({ id, slot }: Probe): boolean {
+    return this.#context.table.slotOf(id) === slot;
   }
 
   #tickRelays(nowMs: number): void {

@@ -1,5 +1,5 @@
 /** What is tunable, the limits of what is read, and the formulas that follow from the number of members. */
-import { invariant } from '../errors.ts';
+import { KvorumError } from '../errors.ts';
 import type { GossipSettings, Limits } from './types.ts';
 
 /** HashiCorp memberlist's profile for a local network. */
@@ -43,16 +43,17 @@ export const LIMITS: Limits = {
 /** Above it whole tables are exchanged less often (memberlist's pushPullScaleThreshold). */
 const PUSH_PULL_THRESHOLD = 32;
 
+/** With the defaults. Throws ERR_INVALID_ARGUMENT when they cannot be. */
 export function settingsOf(given: Partial<GossipSettings>): GossipSettings {
   const settings = { ...DEFAULT_SETTINGS };
   for (const name of Object.keys(settings) as (keyof GossipSettings)[]) {
     if (given[name] !== undefined) Object.assign(settings, { [name]: given[name] });
   }
   const { probeIntervalMs, probeTimeoutMs, gossipIntervalMs, pushPullIntervalMs, deadRetryIntervalMs } = settings;
-  invariant(probeTimeoutMs > 0 && probeTimeoutMs < probeIntervalMs, 'A probe times out within its interval');
-  invariant(gossipIntervalMs > 0 && pushPullIntervalMs > 0 && deadRetryIntervalMs > 0, 'An interval is positive');
-  invariant(settings.suspicionMultiplier > 0 && settings.suspicionMaxMultiplier >= 1, 'Suspicion lasts some time');
-  invariant(settings.awarenessMax >= 1 && settings.maxMembers >= 1, 'A bound is positive');
+  check(probeTimeoutMs > 0 && probeTimeoutMs < probeIntervalMs, 'a probe times out within its interval');
+  check(gossipIntervalMs > 0 && pushPullIntervalMs > 0 && deadRetryIntervalMs > 0, 'an interval is positive');
+  check(settings.suspicionMultiplier > 0 && settings.suspicionMaxMultiplier >= 1, 'suspicion lasts some time');
+  check(settings.awarenessMax >= 1 && settings.maxMembers >= 1, 'a bound is positive');
   return settings;
 }
 
@@ -70,4 +71,8 @@ export function suspicionMinMs(multiplier: number, members: number, probeInterva
 export function pushPullIntervalMs(intervalMs: number, members: number): number {
   if (members <= PUSH_PULL_THRESHOLD) return intervalMs;
   return intervalMs * (Math.ceil(Math.log2(members) - Math.log2(PUSH_PULL_THRESHOLD)) + 1);
+}
+
+function check(holds: boolean, rule: string): void {
+  if (!holds) throw new KvorumError('ERR_INVALID_ARGUMENT', `settings of gossip: ${rule}`);
 }

@@ -1,4 +1,5 @@
 /** Statements: which of two counts, the bytes that are signed, and how much room one takes. */
+import { invariant } from '../errors.ts';
 import type { AliveStatement, Details, MemberState, Statement } from './types.ts';
 
 /** Order within one incarnation (SWIM §4.2): what is said by the member itself, that it left, is the last word. */
@@ -23,25 +24,23 @@ export type UnsignedStatement = Unsigned<Statement>;
  * understood, not from what came over the wire.
  */
 export function signedBytes(clusterId: string, statement: UnsignedStatement): Uint8Array {
-  const parts: Uint8Array[] = [encoder.encode(DOMAIN), encoder.encode(clusterId), Uint8Array.of(KIND[statement.kind])];
-  parts.push(encoder.encode(statement.id), uint64(statement.incarnation));
+  const writer = new Writer();
+  writer.string(DOMAIN);
+  writer.string(clusterId);
+  writer.byte(KIND[statement.kind]);
+  writer.string(statement.id);
+  writer.uint64(statement.incarnation);
   if (statement.kind === 'alive') {
     const { peerId, name, role, addresses, http, metadata } = statement;
-    parts.push(encoder.encode(peerId), encoder.encode(name), Uint8Array.of(ROLE[role], addresses.length));
-    for (const address of addresses) parts.push(encoder.encode(address));
-    parts.push(encoder.encode(http), metadata);
-  } else if (statement.kind !== 'left') parts.push(encoder.encode(statement.by));
-  let length = 0;
-  for (const part of parts) length += 2 + part.length;
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    bytes[at] = part.length >>> 8;
-    bytes[at + 1] = part.length & 0xff;
-    bytes.set(part, at + 2);
-    at += 2 + part.length;
-  }
-  return bytes;
+    writer.string(peerId);
+    writer.string(name);
+    writer.byte(ROLE[role]);
+    writer.byte(addresses.length);
+    for (const address of addresses) writer.string(address);
+    writer.string(http);
+    writer.bytes(metadata);
+  } else if (statement.kind !== 'left') writer.string(statement.by);
+  return writer.take();
 }
 
 /** About what a statement takes in a message: strings and bytes with a header of two, one for the kind, nine for the incarnation. */
@@ -67,10 +66,60 @@ export function sameDetails(left: AliveStatement, right: AliveStatement): boolea
   );
 }
 
-function uint64(value: number): Uint8Array {
-  const bytes = new Uint8Array(8);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, Math.floor(value / 2 ** 32));
-  view.setUint32(4, value >>> 0);
-  return bytes;
+/** A frame is read and written many thousand times a second: one buffer serves all of them, and ASCII needs no encoder. */
+let scratch = new Uint8Array(4096);
+
+class Writer {
+  #at = 0;
+
+  byte(value: number): void {
+    this.#need(1);
+    scratch[this.#at++] = value;
+  }
+
+  uint64(value: number): void {
+    const high = Math.floor(value / 2 ** 32);
+    this.#need(8);
+    for (let shift = 24; shift >= 0; shift -= 8) scratch[this.#at++] = high >>> shift;
+    for (let shift = 24; shift >= 0; shift -= 8) scratch[this.#at++] = value >>> shift;
+  }
+
+  string(text: string): void {
+    const start = this.#at;
+    this.#length(text.length);
+    this.#need(text.length);
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code > 127) {
+        this.#at = start;
+        this.bytes(encoder.encode(text));
+        return;
+      }
+      scratch[this.#at++] = code;
+    }
+  }
+
+  bytes(bytes: Uint8Array): void {
+    this.#length(bytes.length);
+    this.#need(bytes.length);
+    scratch.set(bytes, this.#at);
+    this.#at += bytes.length;
+  }
+
+  take(): Uint8Array {
+    return scratch.slice(0, this.#at);
+  }
+
+  #length(length: number): void {
+    invariant(length < 2 ** 16, 'A field of a statement is too long');
+    this.byte(length >>> 8);
+    this.byte(length & 0xff);
+  }
+
+  #need(bytes: number): void {
+    if (this.#at + bytes <= scratch.length) return;
+    const wider = new Uint8Array(2 * (this.#at + bytes));
+    wider.set(scratch);
+    scratch = wider;
+  }
 }

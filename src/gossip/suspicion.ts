@@ -27,7 +27,7 @@ export function suspicionMs({ minMs, maxMs, expected }: SuspicionBounds, confirm
 
 export class Suspicions {
   readonly #bySlot = new Map<number, Suspicion>();
-  /** The first deadline; null: to be looked for. */
+  /** The first deadline; null: to be looked for. Looking goes over all, so it is done only when the first one went away. */
   #next: number | null = Infinity;
 
   get size(): number {
@@ -44,8 +44,9 @@ export class Suspicions {
 
   start(slot: number, by: MemberId, bounds: SuspicionBounds, nowMs: number): void {
     const deadlineMs = nowMs + suspicionMs(bounds, 0);
+    this.delete(slot);
     this.#bySlot.set(slot, { ...bounds, startMs: nowMs, deadlineMs, by: [by] });
-    this.#next = null;
+    this.#sooner(deadlineMs);
   }
 
   /** Would it tell anything new? So it is verified only then. */
@@ -59,11 +60,14 @@ export class Suspicions {
     if (suspicion === undefined || !this.isNews(slot, by)) return;
     suspicion.by.push(by);
     suspicion.deadlineMs = suspicion.startMs + suspicionMs(suspicion, suspicion.by.length - 1);
-    this.#next = null;
+    this.#sooner(suspicion.deadlineMs);
   }
 
   delete(slot: number): void {
-    if (this.#bySlot.delete(slot)) this.#next = null;
+    const suspicion = this.#bySlot.get(slot);
+    if (suspicion === undefined) return;
+    this.#bySlot.delete(slot);
+    if (suspicion.deadlineMs === this.#next) this.#next = null;
   }
 
   /** Those that have run out, in the order in which they did. */
@@ -82,5 +86,9 @@ export class Suspicions {
       suspicion.deadlineMs += ms;
     }
     this.#next = null;
+  }
+
+  #sooner(deadlineMs: number): void {
+    if (this.#next !== null && deadlineMs < this.#next) this.#next = deadlineMs;
   }
 }

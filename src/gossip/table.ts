@@ -31,7 +31,7 @@ export class MemberTable {
   readonly #maxMembers: number;
   readonly #random: () => number;
   readonly self: number;
-  /** By place. Never holey, so that it stays flat. */
+  /** By place, of exactly the size that is needed. */
   #statements: (AliveStatement | null)[] = [];
   /** By place: rank of the state, or UNKNOWN. */
   #ranks = new Uint8Array(0);
@@ -62,12 +62,16 @@ export class MemberTable {
     this.#directory = directory;
     this.#maxMembers = maxMembers;
     this.#random = random;
+    let left = maxMembers - 1;
     for (const statement of known) {
-      if (statement.id === self.id || this.size >= maxMembers - 1) continue;
+      if (statement.id === self.id || left === 0) continue;
       const slot = directory.claim(statement.id);
       // Twice in the list: the first counts.
       if (this.isKnown(slot)) directory.release(slot);
-      else this.#enter(slot, statement);
+      else {
+        this.#enter(slot, statement);
+        left--;
+      }
     }
     this.self = directory.claim(self.id);
     this.#enter(this.self, self, false);
@@ -269,7 +273,9 @@ export class MemberTable {
     this.#ranks = wider(this.#ranks, UNKNOWN);
     this.#healths = wider(this.#healths, 0);
     this.#listed = wider(this.#listed, 0);
-    while (this.#statements.length < room) this.#statements.push(null);
+    const known = this.#statements.length;
+    this.#statements.length = room;
+    this.#statements.fill(null, known);
   }
 
   /** At a random place of what is still to come or over, so that not everybody probes a new member at the same time (SWIM §4.3). */

@@ -232,7 +232,7 @@ export const MEMBER_ROUTES: readonly Route[] = [
       'Lets nodes join in place of the cluster secret, until it expires. Made by the node that is asked, and kept nowhere: it cannot be taken back.',
     body: jsonBody('JoinTokenRequest', 'May be {}'),
     answers: { 201: jsonAnswer('JoinToken', 'The token') },
-    errors: ['ERR_CONFIG', ...JSON_BODY_ERRORS],
+    errors: ['ERR_FORBIDDEN', ...JSON_BODY_ERRORS],
     handle: createToken,
   },
 ];

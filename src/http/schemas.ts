@@ -2,6 +2,7 @@
 import type { TSchema } from 'typebox';
 import { Type } from 'typebox';
 
+import { STATUSES } from '../client/services/instance.ts';
 import type { ErrorCode } from '../errors.ts';
 import { ERRORS } from '../errors.ts';
 import type { BodySpec } from './body.ts';
@@ -18,6 +19,8 @@ import {
   JOIN_TOKEN,
   PROCLAIM,
   REPLACE_MEMBER,
+  REGISTER,
+  REPORT,
   RESIGN,
   TRANSFER,
   TXN_DELETE,
@@ -315,6 +318,51 @@ export const Barrier = Type.Object({ name, parties: count('Awaited'), entered: c
 
 export const Counter = Type.Object({ name, value: Type.Integer() });
 
+// --- services ----------------------------------------------------------------------------------------------------
+
+const instance = Type.String({ description: 'Id of the instance' });
+const status = Type.Enum([...STATUSES]);
+
+export const RegisterAnswer = Type.Object({ name, instance, lease, ttlMs: count('Of the lease: renew it before') });
+
+export const ReportAnswer = Type.Object({
+  name,
+  instance,
+  status,
+  changed: Type.Boolean({ description: 'False: it was known, and nothing was written' }),
+});
+
+export const DeregisterAnswer = Type.Object({
+  deregistered: Type.Boolean({ description: 'False: there was none' }),
+});
+
+export const ServiceInstance = Type.Object({
+  instance,
+  address: Type.String({ description: 'Where it is reached' }),
+  version: nullable(Type.String()),
+  weight: Type.Integer({ minimum: 1, description: 'Its part of the work' }),
+  metadata: Type.Object({}, { additionalProperties: true }),
+  status,
+  note: nullable(Type.String({ description: 'Why it has that status' })),
+  lease: nullable(lease),
+  createRevision: revision('Of its registration'),
+  modRevision: revision('Of what it said last'),
+});
+
+export const ServiceView = Type.Object({
+  name,
+  revision: revision('That the list is of'),
+  instances: Type.Array(Type.Ref('#/components/schemas/ServiceInstance'), { description: 'In the order of their ids' }),
+});
+
+export const ServiceList = Type.Object({
+  revision: revision('That the list is of'),
+  services: Type.Array(
+    Type.Object({ name, instances: count('All that are registered'), passing: count('Those that are passing') }),
+  ),
+  next: nullable(Type.String({ description: 'Give it as after for the next page; null at the end' })),
+});
+
 export const DeletedAnswer = Type.Object({ deleted: Type.Boolean({ description: 'False: there was none' }) });
 
 export const Problem = Type.Object(
@@ -392,6 +440,14 @@ export const SCHEMAS = {
   AddRequest: schemaOf(ADD, 'How much'),
   Counter,
   DeletedAnswer,
+  RegisterRequest: schemaOf(REGISTER, 'What it is'),
+  RegisterAnswer,
+  ReportRequest: schemaOf(REPORT, 'How it is'),
+  ReportAnswer,
+  DeregisterAnswer,
+  ServiceInstance,
+  ServiceView,
+  ServiceList,
   Problem,
 } as const;
 

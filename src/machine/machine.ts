@@ -310,9 +310,10 @@ export class Machine {
     this.#memberMap = memberMap;
   }
 
-  /** Stores the meta record. Once a unit, after its last `apply` and before `seal`. */
+  /** Stores the meta record, and what else is written once a unit: after its last `apply` and before `seal`. */
   writeMeta(): void {
     invariant(this.#ready, 'the machine was told all of its state (restored) before it writes');
+    this.#coordinator.once.writeWindows();
     this.#view.put(metaKey(), this.#encodeMeta());
   }
 

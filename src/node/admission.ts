@@ -3,7 +3,7 @@ import type { MemberRecord, RemovedMember } from '../machine/types.ts';
 import { PROTOCOL_VERSION } from '../transport/limits.ts';
 import type { Hello, Verdict } from '../transport/types.ts';
 import { replaced } from './bootstrap-decision.ts';
-import { joinRoleOf } from './joining.ts';
+import { joinRoleOf } from './join-frames.ts';
 import { wasRemoved } from './member-changes.ts';
 import type { PeerRecord } from './peer-memory.ts';
 

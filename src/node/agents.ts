@@ -21,11 +21,15 @@ export class AgentGate {
     return this.#refused;
   }
 
+  has(id: NodeId): boolean {
+    const peer = this.#peer(id);
+    return peer !== undefined && isAgent(peer.hello);
+  }
+
   /** Whether a frame on this channel may be looked at. */
   passes(from: NodeId, channel: Channel): boolean {
     if (channel !== 'raft' && channel !== 'snapshot') return true;
-    const peer = this.#peer(from);
-    if (peer === undefined || !isAgent(peer.hello)) return true;
+    if (!this.has(from)) return true;
     this.#refused++;
     return false;
   }

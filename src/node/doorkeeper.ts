@@ -3,13 +3,13 @@
  */
 import type { GroupStore } from '../storage/types.ts';
 import { PROTOCOL_VERSION } from '../transport/limits.ts';
-import type { Hello, Verdict } from '../transport/types.ts';
+import type { Hello, PeerCredential, Verdict } from '../transport/types.ts';
 import { isAgent } from './agents.ts';
 import { judgeClient, judgeHello, judgeProtocol } from './admission.ts';
 import type { Bootstrap } from './bootstrap.ts';
 import type { Identity } from './identity.ts';
 import type { Joining } from './joining.ts';
-import { joinRoleOf } from './joining.ts';
+import { joinRoleOf } from './join-frames.ts';
 import type { MemberMap } from '../machine/members.ts';
 import type { PeerMemory } from './peer-memory.ts';
 import { isClient } from './remote/server.ts';
@@ -63,16 +63,21 @@ export class Doorkeeper {
         bootstrap: bootstrap.facts(),
         lastIndex,
         process,
-        ...(clusterId === null && joining !== null ? { join: joining.role } : {}),
+        ...(clusterId === null && joining !== null ? { join: joining.role, role: joining.role } : {}),
       },
     };
   }
 
-  admit(hello: Hello): Verdict {
+  admit(hello: Hello, credential: PeerCredential): Verdict {
     const { bootstrap, joining, judgeCaller } = this.#options;
     const { map } = bootstrap;
     const known = this.#options.members();
     const members = known === null || known.members.length === 0 ? (map?.members ?? []) : known.members;
+    // A ticket opens the door once, to ask to be let in; whoever belongs here has the secret.
+    if (credential.type === 'token' && (map === null || hello.clusterId !== null || joinRoleOf(hello) === null)) {
+      const message = `a join token is for a node that joins a formed cluster: ${hello.name} needs the secret`;
+      return { ok: false, code: 'ERR_BAD_TOKEN', message };
+    }
     if (isClient(hello)) {
       return judgeClient({ clusterId: map?.clusterId ?? null, members }, hello) ?? judgeCaller(hello);
     }

@@ -11,7 +11,7 @@ import type { Replica } from './replica.ts';
 export interface IndexNotesOptions {
   readonly replica: Replica;
   readonly memory: PeerMemory;
-  send(to: NodeId, channel: Channel, parts: readonly Uint8Array[]): boolean;
+  readonly send: (to: NodeId, channel: Channel, parts: readonly Uint8Array[]) => boolean;
 }
 
 export class IndexNotes {

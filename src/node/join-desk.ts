@@ -5,7 +5,7 @@ import type { ClusterMap } from './cluster-map.ts';
 import { FRAME } from './forwarding.ts';
 import { contactsOf, decodeJoin, encodeJoined } from './join-frames.ts';
 import type { Invitation, JoinFrame } from './join-frames.ts';
-import { joinRoleOf } from './joining.ts';
+import { joinRoleOf } from './join-frames.ts';
 import type { Membership } from './membership.ts';
 
 export interface JoinDeskOptions {
@@ -13,8 +13,8 @@ export interface JoinDeskOptions {
   readonly membership: Membership;
   /** Null: a cluster of one without a secret, which has no peers. */
   readonly secret: () => string | null;
-  peer(id: string): Peer | undefined;
-  send(to: string, parts: readonly Uint8Array[]): boolean;
+  readonly peer: (id: string) => Peer | undefined;
+  readonly send: (to: string, parts: readonly Uint8Array[]) => boolean;
 }
 
 /** Nodes that are being let in at the same time by this one. */
@@ -23,7 +23,8 @@ const MAX_WAIT_MS = 60_000;
 
 export class JoinDesk {
   readonly #options: JoinDeskOptions;
-  readonly #busy = new Set<string>();
+  /** By who asked: the request that is being worked on. */
+  readonly #busy = new Map<string, number>();
 
   constructor(options: JoinDeskOptions) {
     this.#options = options;
@@ -34,6 +35,8 @@ export class JoinDesk {
     if (bytes[0] !== FRAME.join) return false;
     const frame = decodeJoin(bytes);
     const { bootEpoch, request } = frame;
+    // Asked again, because it does not know whether it was heard: the answer is on its way.
+    if (this.#busy.get(from) === request) return true;
     const answer = (error: KvorumError | null, invitation: Invitation | null): void => {
       this.#options.send(from, encodeJoined({ bootEpoch, request, error, invitation }));
     };
@@ -44,7 +47,7 @@ export class JoinDesk {
     return true;
   }
 
-  async #invite(from: string, { role, replaces, timeoutMs }: JoinFrame): Promise<Invitation> {
+  async #invite(from: string, { role, replaces, request, timeoutMs }: JoinFrame): Promise<Invitation> {
     const { map, membership, peer } = this.#options;
     const hello = peer(from)?.hello;
     // Nobody but the node that was judged at the door, and as what it was judged there.
@@ -52,11 +55,11 @@ export class JoinDesk {
       throw new KvorumError('ERR_FORBIDDEN', 'only a node that was let in to join can ask for that');
     }
     const secret = this.#options.secret();
-    if (secret === null) throw new KvorumError('ERR_CONFIG', 'a cluster without a secret has no peers');
-    if (this.#busy.has(from) || this.#busy.size >= MAX_AT_A_TIME) {
+    if (secret === null) throw new KvorumError('ERR_FORBIDDEN', 'a cluster without a secret has no peers');
+    if (!this.#busy.has(from) && this.#busy.size >= MAX_AT_A_TIME) {
       throw new KvorumError('ERR_OVERLOADED', 'this node is letting others in: ask again');
     }
-    this.#busy.add(from);
+    this.#busy.set(from, request);
     try {
       if (role !== 'agent') {
         const { id, name, peerId, address } = hello;
@@ -64,7 +67,7 @@ export class JoinDesk {
         await membership.call({ type: 'add', member }, Math.min(timeoutMs, MAX_WAIT_MS));
       }
     } finally {
-      this.#busy.delete(from);
+      if (this.#busy.get(from) === request) this.#busy.delete(from);
     }
     return { map, contacts: contactsOf(membership.state.map.members, from), secret };
   }

@@ -2,16 +2,23 @@
  * Frames of a node that joins a running cluster: it asks any member to have it added, and is told what it needs to be one. On the `client` channel of an admitted
  * link; who asks is who the link belongs to, so nobody can be joined by another.
  */
-import { KvorumError } from '../errors.ts';
+import type { KvorumError } from '../errors.ts';
+import type { Hello, JoinRole } from '../transport/types.ts';
 import type { MemberRecord } from '../machine/types.ts';
 import type { ClusterMap } from './cluster-map.ts';
 import { parseClusterMap } from './cluster-map.ts';
 import { decodeError, FRAME, isCount, malformedFrame, packFrame, unpackBody } from './forwarding.ts';
 
-export type JoinRole = 'voter' | 'learner' | 'agent';
+export type { JoinRole } from '../transport/types.ts';
 
 export function isJoinRole(value: unknown): value is JoinRole {
   return value === 'voter' || value === 'learner' || value === 'agent';
+}
+
+/** What a node that wants to join says of it in its Hello (`extra.join`); null for one that does not. */
+export function joinRoleOf(hello: Hello): JoinRole | null {
+  const role = hello.extra['join'];
+  return isJoinRole(role) ? role : null;
 }
 
 export interface JoinFrame {

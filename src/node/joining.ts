@@ -11,7 +11,7 @@ import { stageClusterMap } from './cluster-map.ts';
 import type { Environment } from './env.ts';
 import { FRAME } from './forwarding.ts';
 import { commit } from './identity.ts';
-import { decodeJoined, encodeJoin, isJoinRole } from './join-frames.ts';
+import { decodeJoined, encodeJoin } from './join-frames.ts';
 import type { Invitation, JoinRole } from './join-frames.ts';
 import { stageContacts, stageSecret } from './join-records.ts';
 
@@ -27,8 +27,9 @@ export interface JoiningOptions {
   readonly log: (message: string) => void;
 }
 
-/** How long one member is given before another is asked. */
+/** How long one member is given before another is asked, and how often it is asked again meanwhile: what is sent as a link comes up may be lost. */
 const ATTEMPT_MS = 10_000;
+const REPEAT_MS = 1000;
 const LOOK_EVERY_MS = 200;
 const LOG_EVERY_MS = 5000;
 
@@ -43,20 +44,15 @@ const FATAL: ReadonlySet<string> = new Set([
   'ERR_LAST_VOTER',
   'ERR_NOT_FOUND',
   'ERR_CONFIG',
+  'ERR_FORBIDDEN',
   'ERR_INVALID_ARGUMENT',
 ]);
-
-/** What a node that wants to join says of it in its Hello (`extra.join`); null for one that does not. */
-export function joinRoleOf(hello: Hello): JoinRole | null {
-  const role = hello.extra['join'];
-  return isJoinRole(role) ? role : null;
-}
 
 export class Joining {
   readonly #options: JoiningOptions;
   #transport: Transport | null = null;
   /** Who was asked last and has not answered. */
-  #asked: { readonly id: string; readonly request: number; readonly untilMs: number } | null = null;
+  #asked: { readonly id: string; readonly request: number; readonly untilMs: number; repeatMs: number } | null = null;
   #nextRequest = 1;
   /** Members that have answered that they cannot now; asked last of all. */
   readonly #tried = new Set<string>();
@@ -137,9 +133,13 @@ export class Joining {
 
   #look(): void {
     const transport = this.#transport;
-    const { env, bootEpoch, role, replaces } = this.#options;
+    const { env } = this.#options;
     if (this.#settle === null || transport === null || this.#done) return;
-    if (this.#asked !== null && env.now() < this.#asked.untilMs) return;
+    const asked = this.#asked;
+    if (asked !== null && env.now() < asked.untilMs) {
+      if (env.now() >= asked.repeatMs) this.#send(asked.id, asked.request, asked.untilMs);
+      return;
+    }
     if (this.#asked !== null) this.#tried.add(this.#asked.id);
     this.#asked = null;
     const members = transport.peers().filter(({ hello }) => hello.clusterId !== null);
@@ -149,11 +149,14 @@ export class Joining {
       this.#report(this.#missing());
       return;
     }
-    const request = this.#nextRequest++;
-    const frame = encodeJoin({ bootEpoch, request, timeoutMs: ATTEMPT_MS, role, replaces });
-    if (transport.send(next.id, 'client', frame)) {
-      this.#asked = { id: next.id, request, untilMs: env.now() + ATTEMPT_MS };
-    }
+    this.#send(next.id, this.#nextRequest++, env.now() + ATTEMPT_MS);
+  }
+
+  #send(id: string, request: number, untilMs: number): void {
+    const { env, bootEpoch, role, replaces } = this.#options;
+    const frame = encodeJoin({ bootEpoch, request, timeoutMs: untilMs - env.now(), role, replaces });
+    if (this.#transport?.send(id, 'client', frame) !== true) return;
+    this.#asked = { id, request, untilMs, repeatMs: env.now() + REPEAT_MS };
   }
 
   async #accept({ map, contacts, secret }: Invitation): Promise<void> {

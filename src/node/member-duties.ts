@@ -12,9 +12,9 @@ import type { Identity } from './identity.ts';
 import { JoinDesk } from './join-desk.ts';
 import type { LinkPool } from './links.ts';
 import { wasRemoved } from './member-changes.ts';
-import type { MemberOperation } from './member-frames.ts';
+import type { MemberChanged, MemberOperation } from './member-frames.ts';
 import { MemberKeeper } from './member-keeper.ts';
-import { Membership, type MemberChanged } from './membership.ts';
+import { Membership } from './membership.ts';
 import type { Replica } from './replica.ts';
 import { Roster } from './roster.ts';
 
@@ -73,6 +73,7 @@ export class MemberDuties {
       links,
       ownId,
       first: map.members.filter(({ id }) => id !== ownId).map(({ address }) => address),
+      electionTimeoutMs: options.electionTimeoutMs,
       staged: () => options.staged(),
     });
     this.#keeper = new MemberKeeper({

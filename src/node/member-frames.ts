@@ -7,7 +7,7 @@ import type { NodeId } from '../raft/types.ts';
 import { isU64 } from '../transport/hello.ts';
 import { decodeError, FRAME, isCount, malformedFrame, packFrame, unpackBody } from './forwarding.ts';
 import type { Newcomer } from './member-changes.ts';
-import type { MemberChanged } from './membership.ts';
+import type { MemberAnswer } from './member-types.ts';
 
 export { FRAME } from './forwarding.ts';
 
@@ -15,6 +15,11 @@ export type MemberOperation =
   | { readonly type: 'add'; readonly member: Newcomer }
   | { readonly type: 'promote' | 'demote' | 'remove'; readonly member: string }
   | { readonly type: 'replace'; readonly member: string; readonly by: string };
+
+/** Of a removal: whether there was somebody to remove. */
+export interface MemberChanged extends MemberAnswer {
+  readonly changed: boolean;
+}
 
 export interface MemberCallFrame {
   readonly group: number;

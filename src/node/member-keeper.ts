@@ -12,7 +12,7 @@ export interface MemberKeeperOptions {
   /** How others reach this node. */
   readonly ownAddress: () => string;
   /** What a linked peer says of how it is reached; null while it is not linked. */
-  addressOf(id: NodeId): string | null;
+  readonly addressOf: (id: NodeId) => string | null;
   readonly now: () => number;
 }
 

@@ -1,13 +1,14 @@
 /** `node.members`: what callers give is checked here, and becomes a wish that the leader fulfils. */
 import { peerIdFromString } from '@libp2p/peer-id';
 import { KvorumError } from '../errors.ts';
+import { createJoinToken } from '../transport/join-token.ts';
 import { memberId } from '../transport/peer-id.ts';
 import { checkTimeout, invalid } from './calls.ts';
 import type { CallOptions } from './call-types.ts';
+import { isJoinRole } from './join-frames.ts';
 import type { Newcomer } from './member-changes.ts';
-import type { MemberOperation } from './member-frames.ts';
+import type { MemberChanged, MemberOperation } from './member-frames.ts';
 import type { JoinToken, JoinTokenOptions, MemberAnswer, MemberInfo, Members, NewMember } from './member-types.ts';
-import type { MemberChanged } from './membership.ts';
 import { Observation } from './observation.ts';
 import { isAddress, isName } from './options.ts';
 
@@ -25,9 +26,15 @@ export interface MemberServiceOptions {
   secret(): string | null;
   clusterId(): string;
   wallTime(): number;
+  /** Uniform in [0, 1). */
+  random(): number;
 }
 
 const MAX_TEXT = 128;
+const DEFAULT_TOKEN_MS = 3_600_000;
+const MIN_TOKEN_MS = 1000;
+const MAX_TOKEN_MS = 30 * 86_400_000;
+const NONCE_BYTES = 16;
 
 export class MemberService implements Members {
   readonly #options: MemberServiceOptions;
@@ -74,8 +81,25 @@ export class MemberService implements Members {
     });
   }
 
-  createToken(_options: JoinTokenOptions = {}): Promise<JoinToken> {
-    return Promise.reject(new KvorumError('ERR_CONFIG', 'not yet'));
+  // oxlint-disable-next-line typescript/require-await -- what it throws is a rejection
+  async createToken({ ttlMs = DEFAULT_TOKEN_MS, role }: JoinTokenOptions = {}): Promise<JoinToken> {
+    const options = this.#options;
+    if (!Number.isInteger(ttlMs) || ttlMs < MIN_TOKEN_MS || ttlMs > MAX_TOKEN_MS) {
+      throw invalid(`ttlMs must be a whole number from ${MIN_TOKEN_MS} to ${MAX_TOKEN_MS}, not ${String(ttlMs)}`);
+    }
+    if (role !== undefined && !isJoinRole(role))
+      throw invalid(`role must be voter, learner or agent, not ${String(role)}`);
+    const key = options.secret();
+    if (key === null) {
+      throw new KvorumError('ERR_FORBIDDEN', 'a cluster without a secret has no peers: nobody can join it');
+    }
+    const cluster = options.clusterId();
+    if (cluster === '') throw new KvorumError('ERR_NO_LEADER', 'the node has not joined its cluster yet');
+    const expiresMs = Math.floor(options.wallTime()) + ttlMs;
+    // It keeps two tokens apart, and is no secret: the key follows from the secret of the cluster.
+    const nonce = Uint8Array.from({ length: NONCE_BYTES }, () => Math.floor(options.random() * 256));
+    const token = createJoinToken({ secret: key, clusterId: cluster, expiresMs, role: role ?? null, nonce });
+    return { token, expiresMs };
   }
 
   async #call(operation: MemberOperation, options: CallOptions = {}): Promise<MemberChanged> {

@@ -87,6 +87,6 @@ export interface Members {
     readonly signal?: AbortSignal;
     readonly timeoutMs?: number;
   }): AsyncIterableIterator<readonly MemberInfo[]> & { close(): void };
-  /** A short-lived ticket for `join`, made with the cluster's secret by the node asked. Rejects with ERR_CONFIG on a cluster without a secret. */
+  /** A short-lived ticket for `join`, made with the cluster's secret by the node asked. Rejects with ERR_FORBIDDEN on a cluster without a secret. */
   createToken(options?: JoinTokenOptions): Promise<JoinToken>;
 }

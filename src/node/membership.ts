@@ -8,10 +8,9 @@ import type { ConfigurationChange, ConfigRefusal, NodeId } from '../raft/types.t
 import type { Channel } from '../transport/types.ts';
 import type { Environment } from './env.ts';
 import { decodeMemberCall, decodeMemberResult, encodeMemberCall, encodeMemberResult, FRAME } from './member-frames.ts';
-import type { MemberOperation } from './member-frames.ts';
+import type { MemberChanged, MemberOperation } from './member-frames.ts';
 import type { Membership as State, Plan } from './member-changes.ts';
 import { planAdd, planDemote, planPromote, planRemove, planReplace, roleOf } from './member-changes.ts';
-import type { MemberAnswer } from './member-types.ts';
 import type { Replica } from './replica.ts';
 
 /** Often enough that nobody notices, seldom enough to cost nothing. */
@@ -23,16 +22,11 @@ const MAX_CALLS = 256;
 /** A learner has caught up when it lacks no more entries than a leader sends at a time. */
 const CAUGHT_UP_ENTRIES = 512;
 
-/** Of a removal: whether there was somebody to remove. */
-export interface MemberChanged extends MemberAnswer {
-  readonly changed: boolean;
-}
-
 export interface MembershipOptions {
   readonly env: Environment;
   readonly replica: Replica;
   readonly bootEpoch: number;
-  send(to: NodeId, channel: Channel, parts: readonly Uint8Array[]): boolean;
+  readonly send: (to: NodeId, channel: Channel, parts: readonly Uint8Array[]) => boolean;
 }
 
 export class Membership {

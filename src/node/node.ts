@@ -6,9 +6,6 @@ import type { Store } from '../storage/types.ts';
 import type { Channel, PeerEvent, Transport } from '../transport/types.ts';
 import type { Environment } from './env.ts';
 import { AgentGate, isAgent } from './agents.ts';
-import { Bootstrap, bootstrapAlone } from './bootstrap.ts';
-import type { ClusterMap } from './cluster-map.ts';
-import { stageFirstEntry } from './first-entry.ts';
 import { decodeAnswers, decodePropose, decodeStored, FRAME } from './forwarding.ts';
 import { flushApplied, handOver, until } from './farewell.ts';
 import { registerGossipMetrics } from './gossip/metrics.ts';
@@ -26,11 +23,11 @@ import type {
   Watch,
   WatchOptions,
 } from './coordination.ts';
+import { Credentials } from './credentials.ts';
 import { deferServices } from './deferred.ts';
 import { Doorkeeper } from './doorkeeper.ts';
+import { Entrance } from './entrance.ts';
 import { IndexNotes } from './index-notes.ts';
-import { Joining } from './joining.ts';
-import { loadSecret } from './join-records.ts';
 import { LinkPool } from './links.ts';
 import { Loop } from './loop.ts';
 import { MemberDuties } from './member-duties.ts';
@@ -113,9 +110,8 @@ export class Node implements KvorumNode {
   readonly #loop: Loop;
   /** What peers said of themselves when they were last here. */
   readonly #seen = new Map<string, { address: string; http: string; pid: number }>();
-  #bootstrap!: Bootstrap;
-  /** Set on a node that is to join a running cluster. */
-  #joining: Joining | null = null;
+  readonly #credentials: Credentials;
+  #entrance!: Entrance;
   #doorkeeper!: Doorkeeper;
   #memory!: PeerMemory;
   #transport!: Transport;
@@ -159,6 +155,7 @@ export class Node implements KvorumNode {
     this.#env = platform.env;
     this.#store = store;
     this.#identity = identity;
+    this.#credentials = new Credentials(store, options);
     this.registry = options.registry instanceof Registry ? options.registry : new Registry();
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
@@ -176,9 +173,10 @@ export class Node implements KvorumNode {
       closed: this.#leaving.signal,
       call: (operation, timeoutMs, signal) =>
         this.#serving(({ members }) => members.call(operation, timeoutMs, signal)),
-      secret: () => this.#secret,
+      secret: () => this.#credentials.secret,
       clusterId: () => this.clusterId,
       wallTime: () => this.#env.wallTime(),
+      random: () => this.#env.random(),
     });
     this.#remote = new RemoteServer({
       node: this,
@@ -219,11 +217,6 @@ export class Node implements KvorumNode {
     if (advertise !== null) return advertise;
     const given = initialCluster[this.name];
     return given === undefined || given.endsWith(':0') ? this.address : given;
-  }
-
-  /** What this node was started with, or was given when it joined. */
-  get #secret(): string | null {
-    return this.#options.secret ?? loadSecret(this.#store);
   }
 
   get url(): string | null {
@@ -322,7 +315,7 @@ export class Node implements KvorumNode {
     return readinessOf({
       failure: this.#failure,
       closing: this.#closing !== null,
-      joining: this.#joining !== null,
+      joining: this.#entrance.joining !== null,
       clusterId: this.clusterId,
       replica: this.#joined?.replica ?? null,
     });
@@ -331,27 +324,24 @@ export class Node implements KvorumNode {
   // Coming up.
 
   async #listen(): Promise<void> {
-    const { name, listen, logger, initialCluster } = this.#options;
-    const tell = (message: string): void => logger.info({ node: name }, message);
-    this.#bootstrap = new Bootstrap({
+    const { name, listen, logger } = this.#options;
+    this.#entrance = new Entrance({
+      options: this.#options,
       store: this.#store,
+      group: GROUP,
       identity: this.#identity,
-      name,
-      initialCluster,
-      log: tell,
-      stage: (map) => stageFirstEntry(this.#store.group(GROUP), map),
-      schedule: (delayMs, task) => this.#env.after(delayMs, task),
+      env: this.#env,
+      credentials: this.#credentials,
     });
     this.#memory = new PeerMemory(this.#store.node);
-    this.#prepareToJoin(tell);
     this.#doorkeeper = new Doorkeeper({
       name,
       identity: this.#identity,
       process: `${this.#platform.pid} ${this.#env.wallTime()} ${this.#env.now()}`,
       pid: this.#platform.pid,
       groups: new Map([[GROUP, this.#store.group(GROUP)]]),
-      bootstrap: this.#bootstrap,
-      joining: this.#joining,
+      bootstrap: this.#entrance.bootstrap,
+      joining: this.#entrance.joining,
       memory: this.#memory,
       address: () => this.#advertised,
       http: () => this.url ?? '',
@@ -361,14 +351,16 @@ export class Node implements KvorumNode {
     this.#transport = await this.#platform.createTransport({
       privateKey: this.#identity.privateKey,
       listen,
-      secret: this.#secret,
+      credential: () => this.#credentials.current(),
+      wallTime: () => this.#env.wallTime(),
       logger,
       handlers: {
         hello: () => this.#doorkeeper.hello(),
-        admit: (hello) => this.#doorkeeper.admit(hello),
+        admit: (hello, credential) => this.#doorkeeper.admit(hello, credential),
         frame: (from, channel, frame) => this.#frame(from, channel, frame),
         peer: (event) => this.#peer(event),
-        transient: isClient,
+        // They come and go.
+        transient: (hello) => isClient(hello) || isAgent(hello),
       },
     });
     this.#links = new LinkPool({
@@ -376,44 +368,8 @@ export class Node implements KvorumNode {
       transport: this.#transport,
       isKept: (id) => this.#joined?.members.keeps(id) ?? false,
     });
-  }
-
-  /** A node that belongs to a cluster already is a member that starts again, whatever it was started with. */
-  #prepareToJoin(tell: (message: string) => void): void {
-    const { join, joinToken, name, replaces, role } = this.#options;
-    if (join === null || this.#bootstrap.map !== null) return;
-    if (this.#secret === null && joinToken === null) {
-      throw new KvorumError('ERR_CONFIG', 'to join a cluster a node needs its secret, or a join token');
-    }
-    this.#joining = new Joining({
-      store: this.#store,
-      env: this.#env,
-      name,
-      bootEpoch: this.#identity.bootEpoch,
-      addresses: join,
-      role,
-      replaces,
-      log: tell,
-    });
-  }
-
-  /** The map of the cluster that this node belongs to from now on. */
-  async #enter(): Promise<ClusterMap> {
-    const { initialCluster, signal } = this.#options;
-    const bootstrap = this.#bootstrap;
-    if (bootstrap.map !== null) return bootstrap.map;
-    if (this.#joining !== null) {
-      const map = await this.#joining.run(this.#transport, { signal });
-      bootstrap.settled(map);
-      for (const address of this.#options.join ?? []) this.#transport.disconnect(address);
-      return map;
-    }
-    if (Object.keys(initialCluster).length === 1) {
-      const map = await this.#bootstrapAlone();
-      bootstrap.settled(map);
-      return map;
-    }
-    return bootstrap.run(this.#transport, { signal });
+    const { peerId, bootEpoch } = this.#identity;
+    logger.info({ node: name, peerId, bootEpoch, address: this.address }, 'listening for peers');
   }
 
   /**
@@ -422,7 +378,7 @@ export class Node implements KvorumNode {
    */
   async join(): Promise<void> {
     const { limits, logger, name } = this.#options;
-    const map = await this.#enter();
+    const map = await this.#entrance.enter(this.#transport);
     const env = this.#env;
     const store = this.#store.group(GROUP);
     const send = (to: string, channel: Channel, parts: readonly Uint8Array[]): boolean =>
@@ -469,7 +425,7 @@ export class Node implements KvorumNode {
         transport: this.#transport,
         links: this.#links,
         electionTimeoutMs: this.#options.timing.electionTimeoutMs,
-        secret: () => this.#secret,
+        secret: () => this.#credentials.secret,
         ownAddress: () => this.#advertised,
         staged: () => this.#commitLater(),
         removed: (error) => {
@@ -520,18 +476,6 @@ export class Node implements KvorumNode {
     logger.info({ node: name, id: this.id, cluster: map.clusterId, address: this.address }, 'joined the cluster');
   }
 
-  async #bootstrapAlone(): Promise<ClusterMap> {
-    const { name, logger } = this.#options;
-    return bootstrapAlone({
-      store: this.#store,
-      identity: this.#identity,
-      name,
-      initialCluster: { [name]: this.address },
-      log: (message) => logger.info({ node: name }, message),
-      stage: (map) => stageFirstEntry(this.#store.group(GROUP), map),
-    });
-  }
-
   /** Serves the node until it is closed, and tells peers where. Given before `join`, so that probes are answered while it waits. */
   serve(server: Server): void {
     this.#server = server;
@@ -546,9 +490,10 @@ export class Node implements KvorumNode {
   }
 
   #frame(from: string, channel: Channel, frame: Uint8Array): void {
-    if (this.#remote.has(from)) return this.#remote.frame(from, channel, frame);
-    if (this.#bootstrap.frame(from, channel, frame)) return;
-    if (this.#joining?.frame(from, channel, frame) === true) return;
+    // An agent calls, and is a peer besides.
+    const calls = !this.#agents.has(from) || (channel === 'client' && frame[0] === FRAME.requests);
+    if (calls && this.#remote.has(from)) return this.#remote.frame(from, channel, frame);
+    if (this.#entrance.frame(from, channel, frame)) return;
     const joined = this.#joined;
     // A peer that joined earlier may speak of the group before this node has opened it: it will say it again.
     if (joined === null || this.#failure !== null) return;
@@ -574,8 +519,7 @@ export class Node implements KvorumNode {
     const { logger, name } = this.#options;
     const hello = event.type === 'refused' ? event.hello : event.peer.hello;
     if (hello !== null && isClient(hello)) return this.#client(event);
-    this.#bootstrap.peer(event);
-    this.#joining?.peer(event);
+    this.#entrance.peer(event);
     if (event.type === 'refused') return this.#refused(event);
     const { peer } = event;
     this.#joined?.notes.linkChanged(peer.id);
@@ -587,6 +531,7 @@ export class Node implements KvorumNode {
       case 'up':
         logger.info(fields, 'peer is up');
         this.#links.up(peer.id);
+        if (isAgent(said)) this.#remote.up(peer);
         this.#joined?.liveness.changed();
         return;
       case 'down':
@@ -595,6 +540,7 @@ export class Node implements KvorumNode {
         this.#joined?.transfer.peerDown(peer.id);
         this.#joined?.members.peerDown(peer.id);
         this.#links.down(peer.id);
+        this.#remote.down(peer.id);
         this.#joined?.liveness.changed();
         return;
       case 'lost':

@@ -236,8 +236,7 @@ function resolveJoin({
       throw bad(`join must be a list of HOST:PORT, not ${JSON.stringify(address)}`);
     }
   }
-  if (role !== undefined && !ROLES.includes(role))
-    throw bad(`role must be one of ${ROLES.join(', ')}, not ${String(role)}`);
+  if (role !== undefined && !ROLES.includes(role)) throw bad(`role must be one of ${ROLES.join(', ')}, not ${role}`);
   if (replaces !== undefined && (typeof replaces !== 'string' || replaces === ''))
     throw bad('replaces must be the id or name of a member');
   if (advertise === undefined && listen !== undefined && WILDCARD.test(listen)) {

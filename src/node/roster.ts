@@ -20,12 +20,13 @@ export interface RosterOptions {
   readonly ownId: NodeId;
   /** Addresses of the first members: where to begin when nothing newer is known. */
   readonly first: readonly string[];
+  readonly electionTimeoutMs: number;
   /** Something was staged for the next commit. */
   readonly staged: () => void;
 }
 
-/** A removed member hears of it from the log, unless it lags or is cut off: then it is told by the door. */
-const PARTING_MS = 3000;
+/** A removed member hears of it from the log, for two election time-outs (ADR 0009), unless it lags or is cut off: then it is told by the door. */
+const MIN_PARTING_MS = 3000;
 
 export class Roster {
   readonly #options: RosterOptions;
@@ -87,9 +88,9 @@ export class Roster {
   }
 
   #part(id: NodeId, message: string): void {
-    const { env, transport, ownId } = this.#options;
+    const { electionTimeoutMs, env, transport, ownId } = this.#options;
     if (id === ownId || this.#parting.has(id) || transport.peer(id) === undefined) return;
-    const cancel = env.after(PARTING_MS, () => {
+    const cancel = env.after(Math.max(MIN_PARTING_MS, 3 * electionTimeoutMs), () => {
       this.#parting.delete(id);
       transport.drop(id, 'ERR_MEMBER_REMOVED', message);
     });

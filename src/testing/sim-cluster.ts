@@ -40,7 +40,7 @@ export interface SimClusterOptions {
 export type SimClientOptions = Omit<ConnectOptions, 'token' | 'fetch' | 'secret' | 'name' | 'environment' | 'discover'>;
 
 /** Of a node that joins: as what, and in whose place. */
-export type SimJoinOptions = Pick<NodeOptions, 'role' | 'replaces' | 'join' | 'joinToken' | 'secret' | 'metadata'>;
+export type SimJoinOptions = Pick<NodeOptions, 'role' | 'replaces' | 'joinToken' | 'metadata'>;
 
 const SECRET = 'a secret that all simulated nodes share';
 
@@ -106,6 +106,11 @@ export class SimCluster {
     if (before >= 0 && this.nodes[before]!.alive) throw new Error(`${name} runs`);
     const join = this.nodes.filter((_, i) => i !== before).map(({ address }) => address);
     const node = this.#make(name, { join, ...options });
+    if (options.joinToken !== undefined) {
+      // It has the ticket in the place of the secret.
+      const { secret: _, ...rest } = node.options;
+      node.options = rest;
+    }
     if (before >= 0) this.nodes[before] = node;
     else this.nodes.push(node);
     return node;

@@ -40,6 +40,9 @@ export interface PartialTransportLimits {
  */
 export const MAX_CONTROL_BYTES = 64 * KIB;
 
+/** Claims of a join token: five short fields, some 140 bytes. */
+export const MAX_CLAIMS_BYTES = 256;
+
 /**
  * What a connection may send before it is admitted: noise, protocol names, identify and the handshake need some 10 KiB, the
  * Hello at most MAX_CONTROL_BYTES. Without this bound a stranger could make the multiplexer buffer a frame of 4 GiB.

@@ -130,7 +130,7 @@ describe('changes of roles and places', () => {
     );
     expect(sent()).toEqual(['POST', '/v1/cluster/members/103/demote', null]);
     expect((await run('member', 'replace', 'n2', 'n3')).stdout).toBe(
-      'n3 (id 103) is a voter in the place of n2, which is removed: stop its node\n',
+      'n3 (id 103) is a voter in the place of n2, which is removed: its node stops\n',
     );
     expect(sent()).toEqual(['POST', '/v1/cluster/members/n2/replace', { by: 'n3' }]);
     expect((await run('member', 'remove', 'n3', '-o', 'json')).stdout).toBe('{"removed":true}\n');
@@ -138,7 +138,7 @@ describe('changes of roles and places', () => {
     const again = await run('member', 'remove', 'n3');
     expect([again.code, again.stdout]).toEqual([0, 'there is no member n3: nothing to remove\n']);
     expect((await run('member', 'remove', 'n1')).stdout).toBe(
-      'removed n1: stop its node; it can only join again with an empty data directory\n',
+      'removed n1: its node stops, and can only join again with an empty data directory\n',
     );
   });
 

@@ -10,11 +10,12 @@ import { kvorum } from './cli.ts';
 const COMMANDS = [
   ...['local', 'start'],
   ...['put', 'get', 'del', 'ls', 'watch', 'txn', 'compact'],
-  ...['lock', 'sem', 'elect', 'barrier', 'counter', 'lease'],
+  ...['lock', 'sem', 'elect', 'barrier', 'counter', 'lease', 'service'],
   ...['status', 'member', 'token', 'completions'],
 ];
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   lease: ['grant', 'renew', 'revoke', 'get', 'list', 'keep'],
+  service: ['register', 'list', 'watch', 'deregister'],
   member: ['list', 'add', 'promote', 'demote', 'replace', 'remove'],
   token: ['create'],
 };

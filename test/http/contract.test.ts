@@ -45,7 +45,7 @@ test('every route is in the application', async () => {
   const app = buildApp(new FakeNode());
   await app.ready();
   for (const { method, path } of ROUTES) {
-    expect(app.hasRoute({ method, url: path.replace(/\{(\w+)\}/u, ':$1') })).toBe(true);
+    expect(app.hasRoute({ method, url: path.replaceAll(/\{(\w+)\}/gu, ':$1') })).toBe(true);
   }
   const count = app.printRoutes({ commonPrefix: false }).matchAll(/\(([A-Z, ]+)\)/gu);
   expect([...count].flatMap(([, methods]) => methods!.split(', '))).toHaveLength(ROUTES.length);
@@ -238,6 +238,29 @@ const CALLS: readonly (readonly [string, string, string, unknown, number])[] = [
   ['POST', '/v1/counters/{name}/add', '/v1/counters/c/add', { delta: -2 }, 200],
   ['GET', '/v1/counters/{name}', '/v1/counters/c', undefined, 200],
   ['DELETE', '/v1/counters/{name}', '/v1/counters/c', undefined, 200],
+  [
+    'PUT',
+    '/v1/services/{name}/{instance}',
+    '/v1/services/pay/a',
+    { address: 'h:1', version: '1', weight: 2, metadata: { zone: 'a' }, status: 'passing', note: 'x', ttl: '5s' },
+    201,
+  ],
+  ['PUT', '/v1/services/{name}/{instance}', '/v1/services/pay/b', { address: 'h:2', lease: '41' }, 201],
+  ['PUT', '/v1/services/{name}/{instance}', '/v1/services/pay/c', { address: 'h:2', lease: '7' }, 410],
+  ['PUT', '/v1/services/{name}/{instance}', '/v1/services/pay/c', { address: '' }, 400],
+  ['GET', '/v1/services', '/v1/services', undefined, 200],
+  ['GET', '/v1/services/{name}', '/v1/services/pay?passing=true', undefined, 200],
+  ['POST', '/v1/services/{name}/{instance}/report', '/v1/services/pay/b/report', { status: 'critical' }, 200],
+  [
+    'POST',
+    '/v1/services/{name}/{instance}/report',
+    '/v1/services/pay/b/report',
+    { status: 'warning', note: 'x', lease: '7' },
+    410,
+  ],
+  ['POST', '/v1/services/{name}/{instance}/report', '/v1/services/pay/z/report', { status: 'passing' }, 404],
+  ['DELETE', '/v1/services/{name}/{instance}', '/v1/services/pay/b', undefined, 200],
+  ['GET', '/v1/services/{name}/watch', '/v1/services/pay/watch?passing=1', undefined, 400],
   ['DELETE', '/v1/leases/{id}', '/v1/leases/41', undefined, 200],
   ['GET', '/v1/watch', '/v1/watch?from=x', undefined, 400],
   ['GET', '/v1/elections/{name}/observe', '/v1/elections/../observe', undefined, 400],
@@ -277,7 +300,12 @@ test('requests and answers are what their schemas say', async () => {
   expectSchema('TxnRequest', txn);
   const called = new Set(CALLS.map(([method, path]) => `${method} ${path}`));
   const json = ROUTES.filter(({ answers }) => (answers[200] ?? answers[201])!.content?.[0]?.schema !== undefined);
-  const streams = ['GET /v1/watch', 'GET /v1/elections/{name}/observe', 'GET /v1/cluster/watch'];
+  const streams = [
+    'GET /v1/watch',
+    'GET /v1/elections/{name}/observe',
+    'GET /v1/services/{name}/watch',
+    'GET /v1/cluster/watch',
+  ];
   for (const { method, path } of json) expect([...called, ...streams]).toContain(`${method} ${path}`);
 });
 
@@ -306,7 +334,10 @@ test('the data of streams is what the schemas say', async () => {
   expectSchema('WatchEvents', begin);
   expectSchema('WatchEvents', event);
   expectSchema('Problem', error);
-  for (const path of ['/v1/watch', '/v1/elections/{name}/observe', '/v1/cluster/watch']) {
+  const service = await listen('/v1/services/pay/watch');
+  await service.until(({ data }) => data.length === 1);
+  expectSchema('ServiceView', service.data[0]);
+  for (const path of ['/v1/watch', '/v1/elections/{name}/observe', '/v1/services/{name}/watch', '/v1/cluster/watch']) {
     expectDescribed(document, path, 'GET', 200, stream.response.headers['content-type']!);
   }
 });

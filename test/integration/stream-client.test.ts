@@ -124,7 +124,8 @@ async function intrude(secret: string, given: Partial<Hello>, key?: PrivateKey):
   const transport = await createLibp2pTransport({
     privateKey,
     listen: null,
-    secret,
+    credential: () => ({ secret }),
+    wallTime: Date.now,
     handlers: {
       hello: () => hello,
       admit: () => ({ ok: true }),

@@ -128,7 +128,8 @@ class Member {
     });
     const transport = this.#world.network.createTransport({
       address,
-      secret,
+      credential: () => ({ secret }),
+      wallTime: () => this.#world.clock.nowMs,
       handlers: {
         hello,
         admit: (theirs) =>

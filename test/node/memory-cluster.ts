@@ -85,7 +85,8 @@ export class MemoryNode {
     });
     this.transport = network.createTransport({
       address: this.address,
-      secret: SECRET,
+      credential: () => ({ secret: SECRET }),
+      wallTime: () => env.wallTime(),
       handlers: {
         hello,
         admit: () => ({ ok: true }),

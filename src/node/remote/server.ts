@@ -77,6 +77,7 @@ export class RemoteServer {
         room: () => options.queuedBytes(id) < MAX_STREAM_QUEUE_BYTES,
         overflow: () => options.drop(id, 'ERR_OVERLOADED', 'this client does not take its answers'),
         later: (task) => this.#turns.later(task),
+        soon: (task) => options.env.soon(task),
       }),
     );
   }

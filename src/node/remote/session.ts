@@ -35,6 +35,8 @@ export interface SessionOptions {
   overflow(): void;
   /** `task` is to be run soon, when it is its turn among all who have something to tell. */
   later(task: () => void): void;
+  /** Runs `task` when all that follows at once from what runs now has ended. Default: process.nextTick. */
+  soon?(task: () => void): void;
   /** Methods of the owner of the node. */
   readonly own?: ReadonlyMap<number, (a: readonly unknown[]) => Promise<unknown>>;
 }
@@ -311,7 +313,8 @@ export class Session implements Outlet {
     if (!this.#scheduled) {
       this.#scheduled = true;
       // Asked for in a microtask, it comes after all microtasks: whatever one batch of entries has settled is one frame.
-      process.nextTick(this.#flush);
+      if (this.#options.soon === undefined) process.nextTick(this.#flush);
+      else this.#options.soon(this.#flush);
     }
     return this.#out.push(answer);
   }

@@ -32,6 +32,8 @@ export interface SimulationOptions {
   readonly loss?: number;
   /** Messages that wait for a blocked node, as in a socket's buffer; the exchange of tables, over TCP, is not counted. Default 256. */
   readonly inboxMessages?: number;
+  /** What a node that was held up takes for each message that waited, milliseconds. Default 0.05: a receive, and an answer. */
+  readonly processingMs?: number;
   readonly onMember?: (node: SimulatedNode, effect: MemberEffect, nowMs: number) => void;
   readonly onSend?: (node: SimulatedNode, effect: SendEffect, nowMs: number) => void;
 }
@@ -49,8 +51,9 @@ export interface SimulatedNode {
   outbox: SendEffect[];
   inbox: { readonly from: PeerId; readonly message: GossipMessage }[];
   inboxPackets: number;
+  /** It works off its inbox, one message after the other. */
+  busy: boolean;
   sent: number;
-  sentBytes: number;
 }
 
 interface Event {
@@ -93,7 +96,7 @@ export class GossipSimulation {
       const core = this.#coreOf(index, id, peerId, 1, this.#known, !acquainted);
       const node: SimulatedNode = {
         ...{ index, id, peerId, core, bootEpoch: 1, mode: 'running', tickAtMs: Infinity, held: {} },
-        ...{ outbox: [], inbox: [], inboxPackets: 0, sent: 0, sentBytes: 0 },
+        ...{ outbox: [], inbox: [], inboxPackets: 0, busy: false, sent: 0 },
       };
       this.nodes.push(node);
       this.#byPeer.set(peerId, node);
@@ -215,17 +218,22 @@ export class GossipSimulation {
     if (node.mode === 'crashed') return;
     node.mode = 'running';
     node.held = {};
-    const { outbox, inbox } = node;
+    const { outbox } = node;
     node.outbox = [];
-    node.inbox = [];
-    node.inboxPackets = 0;
     for (const effect of outbox) this.#send(node, effect);
     // Timers first, then what was received: so does Node's event loop, and so do the loops that wait on a deadline that is over.
     this.#tick(node);
-    for (const { from, message } of inbox) {
-      node.core.receive(from, message, this.nowMs);
-      this.#carryOut(node);
-    }
+    if (!node.busy) this.#workOff(node);
+  }
+
+  #workOff(node: SimulatedNode): void {
+    const next = node.mode === 'running' ? node.inbox.shift() : undefined;
+    node.busy = next !== undefined;
+    if (next === undefined) return;
+    if (!isTable(next.message)) node.inboxPackets--;
+    node.core.receive(next.from, next.message, this.nowMs);
+    this.#carryOut(node);
+    this.at(this.nowMs + (this.#options.processingMs ?? 0.05), () => this.#workOff(node));
   }
 
   #tick(node: SimulatedNode): void {
@@ -235,14 +243,15 @@ export class GossipSimulation {
 
   #deliver(node: SimulatedNode, from: PeerId, message: GossipMessage): void {
     if (node.mode === 'crashed' || !this.#reaches(from, node)) return;
-    if (node.mode === 'running') {
+    if (node.mode === 'running' && !node.busy) {
       node.core.receive(from, message, this.nowMs);
       this.#carryOut(node);
       return;
     }
-    const isTable = message.type === 'sync' || message.type === 'digest';
-    if (!isTable && node.inboxPackets >= (this.#options.inboxMessages ?? 256)) return;
-    if (!isTable) node.inboxPackets++;
+    if (!isTable(message)) {
+      if (node.inboxPackets >= (this.#options.inboxMessages ?? 256)) return;
+      node.inboxPackets++;
+    }
     node.inbox.push({ from, message });
   }
 
@@ -316,6 +325,10 @@ export class GossipSimulation {
       idOf: (peer) => this.#ids.get(peer) ?? null,
     });
   }
+}
+
+function isTable({ type }: GossipMessage): boolean {
+  return type === 'sync' || type === 'digest';
 }
 
 function detailsOf(index: number): Pick<AliveStatement, 'name' | 'role' | 'addresses' | 'http' | 'metadata'> {

@@ -112,7 +112,8 @@ export class TestPeer {
         : await this.store.crash({ keepUnsynced: Infinity });
     this.transport = network.createTransport({
       address: this.address,
-      secret: SECRET,
+      credential: () => ({ secret: SECRET }),
+      wallTime: () => time.now,
       process: this.process,
       handlers: {
         hello: () => this.hello(),

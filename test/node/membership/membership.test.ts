@@ -1,7 +1,7 @@
 /** Members that come, go and are exchanged while the cluster runs: whole nodes on virtual time, disk and network. */
 import { afterEach, describe, expect, test } from 'vitest';
 import type { MemberInfo } from '../../../src/node/types.ts';
-import { SimCluster, simCluster, type SimClusterOptions } from '../../../src/testing/sim-cluster.ts';
+import { simCluster, type SimCluster, type SimClusterOptions } from '../../../src/testing/sim-cluster.ts';
 import type { SimNode } from '../../../src/testing/sim-node.ts';
 
 let cluster: SimCluster;
@@ -257,4 +257,53 @@ test('bad input is refused before anything is asked', async () => {
   ]) {
     await expect(members.add(bad)).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
   }
+});
+
+describe('join tokens', () => {
+  test('let a node in that has no secret, which is given it', async () => {
+    await start();
+    const { token, expiresMs } = await cluster.run(
+      leader().node.members.createToken({ ttlMs: 60_000, role: 'learner' }),
+    );
+    expect(expiresMs).toBeGreaterThan(0);
+    const n4 = cluster.add('n4', { joinToken: token, role: 'learner' });
+    void n4.start();
+    await cluster.until(() => n4.state !== 'starting', 'n4 has joined');
+    expect(n4.failure).toBeNull();
+    await cluster.until(() => n4.node.readiness().ready, 'n4 is ready');
+    // Long after the token has expired it starts again, and finds everybody.
+    await cluster.advance(120_000);
+    n4.crash();
+    void n4.start();
+    await cluster.until(() => n4.state === 'running' && n4.node.readiness().ready, 'n4 is back');
+    await put(n4, 'a', '1');
+  });
+
+  test('do not let in as more than they say, nor when they have expired, nor into another cluster', async () => {
+    await start();
+    const { members } = leader().node;
+    const learner = await cluster.run(members.createToken({ role: 'learner' }));
+    const brief = await cluster.run(members.createToken({ ttlMs: 1000 }));
+    await cluster.advance(10_000);
+    for (const [name, joinToken] of [
+      ['n4', learner.token],
+      ['n5', brief.token],
+      ['n6', learner.token.slice(0, -4)],
+    ] as const) {
+      const node = cluster.add(name, { joinToken });
+      void node.start();
+      await cluster.until(() => node.state === 'failed', `${name} is refused`);
+      expect(node.failure).toMatchObject({ code: 'ERR_BAD_TOKEN' });
+    }
+    expect(membersOf(leader())).toEqual({ n1: 'voter', n2: 'voter', n3: 'voter' });
+  });
+
+  test('are refused for nonsense', async () => {
+    await start({ nodes: 1 });
+    const { members } = cluster.node('n1').node;
+    await expect(members.createToken({ ttlMs: 0 })).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+    await expect(members.createToken({ role: 'king' as 'agent' })).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARGUMENT',
+    });
+  });
 });
