@@ -15,6 +15,7 @@ import {
   hostPort,
   integer,
   members,
+  metadata,
   nodeName,
   oneOf,
   peerId,
@@ -192,6 +193,10 @@ describe('values', () => {
     expect(() => members('n 1=a:1', context)).toThrow(/not a node name/);
     expect(() => members('n1=a:1,', context)).toThrow(/is not a list/);
     expect(members('constructor=a:1', context)).toEqual({ constructor: 'a:1' });
+    expect(metadata('zone=b, rack=7,empty=,eq=a=b', context)).toEqual({ zone: 'b', rack: '7', empty: '', eq: 'a=b' });
+    expect(() => metadata('zone', context)).toThrow(/is not a list such as zone=b/);
+    expect(() => metadata('=b', context)).toThrow(/is not a list/);
+    expect(() => metadata('a=1,a=2', context)).toThrow(/names a twice/);
   });
 
   test('endpoints', () => {

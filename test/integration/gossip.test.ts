@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 
 import { connect, type MemberInfo } from '../../src/client/index.ts';
+import { Shell } from './cli-shell.ts';
 import { Cluster, type NodeProcess } from './cluster.ts';
 import { until } from './until.ts';
 
@@ -101,5 +102,23 @@ test('a client that discovers goes on when the only node that it was told of is 
   for (const client of clients) {
     expect((await client.get('a', { timeout: '30s' }))?.value).toBe('1');
     await client.close();
+  }
+});
+
+test('kvorum member list --watch: the list, and again when it has changed, until it is stopped', async () => {
+  const shell = await Shell.start();
+  await met(shell.cluster);
+  const [json, text] = [
+    shell.begin('member', 'list', '--watch', '-o', 'json'),
+    shell.begin('member', 'list', '--watch'),
+  ];
+  await json.says(/"members":\[/);
+  await text.says(/n3 .* alive/);
+  await shell.cluster.node('n3').kill('SIGTERM');
+  await json.says(/"name":"n3"[^}]*"health":"unreachable"/);
+  await text.says(/n3 .* unreachable/);
+  for (const running of [json, text]) {
+    running.kill('SIGINT');
+    expect(await running.code).toBe(0);
   }
 });

@@ -75,13 +75,17 @@ class Growing {
 
   /** Everybody who runs says that these, and no others, are the members, and how they vote. */
   async agree(expected: Readonly<Record<string, string>>): Promise<void> {
-    const wanted = JSON.stringify(Object.entries(expected).toSorted());
+    const wanted = Object.entries(expected)
+      .map(([name, role]) => `${name} ${role}`)
+      .toSorted((a, b) => (a < b ? -1 : 1))
+      .join(', ');
     await until(
       async () => {
         const views = await Promise.all(this.living.map(async (node) => await node.api.cluster()));
-        return views.every(
-          ({ members }) => JSON.stringify(members.map(({ name, role }) => [name, role]).toSorted()) === wanted,
-        );
+        return views.every(({ members }) => {
+          const seen = members.map(({ name, role }) => `${name} ${role}`);
+          return seen.toSorted((a, b) => (a < b ? -1 : 1)).join(', ') === wanted;
+        });
       },
       {
         timeoutMs: 30_000,

@@ -127,3 +127,24 @@ describe('arguments of another type do not reach the node', () => {
     expect(wire.sent.requests).toBe(0);
   });
 });
+
+test('who is there, at once and as it changes', async () => {
+  const { members } = wire.remote;
+  expect((await members.list({ timeoutMs: 300 })).map(({ name }) => name)).toEqual(['n1']);
+  expect(told()).toEqual(['members.list', { timeoutMs: 300 }]);
+  node.members.show('n1', { metadata: { zone: 'b' }, incarnation: 2 ** 40 });
+  const watch = members.watch();
+  const first = await watch.next();
+  expect(first.value).toMatchObject([{ name: 'n1', health: 'alive', metadata: { zone: 'b' }, incarnation: 2 ** 40 }]);
+  const second = watch.next();
+  node.members.show('n1', { health: 'suspect' });
+  expect((await second).value).toMatchObject([{ health: 'suspect' }]);
+  // A node that closes ends it.
+  const third = watch.next();
+  node.members.closed.abort();
+  expect(await third).toEqual({ done: true, value: undefined });
+  const controller = new AbortController();
+  const other = members.watch({ signal: controller.signal });
+  controller.abort();
+  expect(await other.next()).toEqual({ done: true, value: undefined });
+});
