@@ -13,7 +13,7 @@ export const DEFAULT_TUNING: DhtTuning = {
   slowAfterMs: 500,
   maxFailures: 2,
   maxReplacements: 10,
-  pingIdleMs: 60_000,
+  pingIdleMs: 300_000,
   probeIdleMs: 600_000,
   queryDeadlineMs: 30_000,
   maxRequestsPerQuery: 200,

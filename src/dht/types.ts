@@ -246,7 +246,7 @@ export interface DhtTuning {
   readonly maxFailures: number;
   /** Newcomers a full bucket remembers. Default 10. */
   readonly maxReplacements: number;
-  /** When a bucket is full, its oldest contact is pinged if it was not heard for this long. Default 60,000. */
+  /** When a bucket is full, its oldest contact is pinged if it was not heard for this long. Default 300,000. */
   readonly pingIdleMs: number;
   /** A contact that was not heard for this long is pinged by and by, one a bucket and round of upkeep. Default 600,000. */
   readonly probeIdleMs: number;
