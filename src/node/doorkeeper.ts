@@ -41,6 +41,9 @@ export class Doorkeeper {
    */
   readonly #admitted = new Map<string, string>();
 
+  /** Peers that were let in by a join token, over the link that they have: until when it is good, by the wall clock. */
+  readonly #tickets = new Map<string, number>();
+
   constructor(options: DoorkeeperOptions) {
     this.#options = options;
   }
@@ -69,6 +72,23 @@ export class Doorkeeper {
   }
 
   admit(hello: Hello, credential: PeerCredential): Verdict {
+    const verdict = this.#judge(hello, credential);
+    if (credential.type === 'secret') this.#tickets.delete(hello.id);
+    else if (verdict.ok) this.#tickets.set(hello.id, credential.expiresMs);
+    return verdict;
+  }
+
+  /** When the ticket of this peer expires; null for one that has the secret. All that a ticket is good for is to ask to be let in. */
+  ticketOf(id: string): number | null {
+    return this.#tickets.get(id) ?? null;
+  }
+
+  /** The last link to the peer closed. */
+  down(id: string): void {
+    this.#tickets.delete(id);
+  }
+
+  #judge(hello: Hello, credential: PeerCredential): Verdict {
     const { bootstrap, joining, judgeCaller } = this.#options;
     const { map } = bootstrap;
     const known = this.#options.members();
@@ -107,9 +127,16 @@ export class Doorkeeper {
     // Agents promise nothing, and there is no end of them.
     if (isAgent(hello)) return verdict;
     // A node that only asks to be let in has promised nothing yet, and may be wiped and come again.
-    if (hello.clusterId !== null) this.#options.memory.noteEpoch(hello.id, hello.bootEpoch);
+    if (hello.clusterId === null) return verdict;
+    this.#options.memory.noteEpoch(hello.id, hello.bootEpoch);
     if (typeof process === 'string') this.#admitted.set(hello.id, process);
     return verdict;
+  }
+
+  /** Identities that never come back need not be known again. */
+  forget(id: string): void {
+    this.#admitted.delete(id);
+    this.#options.memory.forget(id);
   }
 }
 

@@ -60,9 +60,11 @@ export class Entrance {
     const { bootstrap, joining } = this;
     if (bootstrap.map !== null) return bootstrap.map;
     if (joining !== null) {
+      const byTicket = this.#options.credentials.secret === null;
       const map = await joining.run(transport, { signal });
       bootstrap.settled(map);
       for (const address of join ?? []) transport.disconnect(address);
+      if (byTicket) hangUpAll(transport);
       return map;
     }
     if (Object.keys(initialCluster).length > 1) return bootstrap.run(transport, { signal });
@@ -93,4 +95,9 @@ export class Entrance {
       stage: (map) => stageFirstEntry(store.group(group), map),
     });
   }
+}
+
+/** What a ticket opened is good for asking only: from now on links are made by the secret. */
+export function hangUpAll(transport: Transport): void {
+  for (const { id } of [...transport.peers()]) transport.hangUp(id);
 }

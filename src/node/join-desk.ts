@@ -1,5 +1,6 @@
 /** The member's part of joining: has whoever asks added by the leader, and tells it what it needs. */
 import { KvorumError } from '../errors.ts';
+import { TOKEN_CLOCK_TOLERANCE_MS } from '../transport/join-token.ts';
 import type { Peer } from '../transport/types.ts';
 import type { ClusterMap } from './cluster-map.ts';
 import { FRAME } from './forwarding.ts';
@@ -14,6 +15,9 @@ export interface JoinDeskOptions {
   /** Null: a cluster of one without a secret, which has no peers. */
   readonly secret: () => string | null;
   readonly peer: (id: string) => Peer | undefined;
+  /** Until when the ticket is good by which a peer was let in, by the wall clock; null for one that has the secret. */
+  readonly ticketOf: (id: string) => number | null;
+  readonly wallTime: () => number;
   readonly send: (to: string, parts: readonly Uint8Array[]) => boolean;
 }
 
@@ -53,6 +57,10 @@ export class JoinDesk {
     // Nobody but the node that was judged at the door, and as what it was judged there.
     if (hello === undefined || joinRoleOf(hello) !== role) {
       throw new KvorumError('ERR_FORBIDDEN', 'only a node that was let in to join can ask for that');
+    }
+    const expiresMs = this.#options.ticketOf(from);
+    if (expiresMs !== null && this.#options.wallTime() > expiresMs + TOKEN_CLOCK_TOLERANCE_MS) {
+      throw new KvorumError('ERR_BAD_TOKEN', 'the join token has expired since its bearer was let in');
     }
     const secret = this.#options.secret();
     if (secret === null) throw new KvorumError('ERR_FORBIDDEN', 'a cluster without a secret has no peers');

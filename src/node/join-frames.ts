@@ -17,8 +17,9 @@ export function isJoinRole(value: unknown): value is JoinRole {
 
 /** What a node that wants to join says of it in its Hello (`extra.join`); null for one that does not. */
 export function joinRoleOf(hello: Hello): JoinRole | null {
-  const role = hello.extra['join'];
-  return isJoinRole(role) ? role : null;
+  const { join, role } = hello.extra;
+  // Tickets are judged by `role`: who says two things says nothing.
+  return isJoinRole(join) && join === role ? join : null;
 }
 
 export interface JoinFrame {

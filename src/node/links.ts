@@ -59,7 +59,8 @@ export class LinkPool {
 
   /** Dials the address until `release`, which is owed for every call. */
   keep(address: string): void {
-    if (this.#closed) return;
+    // One that nobody can dial must do no harm to who has it from others.
+    if (this.#closed || !isAddress(address)) return;
     const count = this.#wanted.get(address) ?? 0;
     this.#wanted.set(address, count + 1);
     if (count === 0) this.#options.transport.connect(address);
@@ -103,6 +104,7 @@ export class LinkPool {
     this.#failures.delete(id);
     const dial = this.#end(id);
     if (dial === undefined || this.#closed) return;
+    this.#used.add(id);
     this.#use(id);
     for (const { channel, parts } of dial.waiting) this.#options.transport.send(id, channel, parts);
   }
@@ -114,8 +116,7 @@ export class LinkPool {
   /** Nobody needs this peer any more. `hangUp`: its link is given up too, unless it is kept. */
   drop(id: NodeId, hangUp: boolean): void {
     this.#end(id);
-    if (!hangUp || this.#options.isKept(id)) return;
-    this.#used.delete(id);
+    if (!hangUp || this.#options.isKept(id) || !this.#used.delete(id)) return;
     if (this.#options.transport.peer(id) !== undefined) this.#options.transport.hangUp(id);
   }
 
@@ -158,12 +159,9 @@ export class LinkPool {
     return dial;
   }
 
+  /** Of the links that were made here: those of others who dialled this node are theirs, and may serve them. */
   #use(id: NodeId): void {
-    if (this.#options.isKept(id)) {
-      this.#used.delete(id);
-      return;
-    }
-    this.#used.delete(id);
+    if (!this.#used.delete(id) || this.#options.isKept(id)) return;
     this.#used.add(id);
     if (this.#used.size <= this.#maxLinks) return;
     const [oldest] = this.#used;

@@ -7,6 +7,7 @@ import type { MemberMap } from '../machine/members.ts';
 import type { MemberRecord, RemovedMember } from '../machine/types.ts';
 import type { Configuration, ConfigurationChange, MemberChange, NodeId } from '../raft/types.ts';
 import { MAX_MEMBERS } from './cluster-map.ts';
+import { isAddress } from './options.ts';
 
 /** The configuration in force and what its context says. */
 export interface Membership {
@@ -47,6 +48,10 @@ export function roleOf({ voters }: Configuration, id: NodeId): 'voter' | 'learne
 export function planAdd(membership: Membership, newcomer: Newcomer): Plan {
   const { map, configuration } = membership;
   const { id, name, peerId, address, role } = newcomer;
+  // Everybody dials what is in the configuration.
+  if (!isAddress(address, false)) {
+    throw new KvorumError('ERR_INVALID_ARGUMENT', `${JSON.stringify(address)} is no address that others can dial`);
+  }
   const removed = map.removed.find((one) => one.id === id);
   if (removed !== undefined) throw wasRemoved(removed);
   const same = map.members.find((member) => member.id === id);
@@ -86,21 +91,32 @@ export function planAdd(membership: Membership, newcomer: Newcomer): Plan {
 }
 
 /** A node that is a member asks again, perhaps at another address, or for more. */
-function planAgain({ map, configuration }: Membership, same: MemberRecord, { name, address, role }: Newcomer): Plan {
+function planAgain(membership: Membership, same: MemberRecord, newcomer: Newcomer): Plan {
+  const { map, configuration } = membership;
+  const { name, address, role } = newcomer;
   if (same.name !== name) {
     throw new KvorumError('ERR_MEMBER_EXISTS', `this peer id belongs to the member ${same.name}`, {
       details: { id: same.id, name: same.name },
     });
   }
   const wants = role === 'voter' && roleOf(configuration, same.id) === 'learner' && same.wants === undefined;
-  if (same.address === address && !wants) return { type: 'done', member: same };
-  const next: MemberRecord = { ...same, address, ...(wants ? { wants: 'voter' as const } : {}) };
+  // Of a member that is gone by now the place is taken already.
+  const replaced = newcomer.replaces === null ? undefined : findMember(membership, newcomer.replaces);
+  const succeeds = replaced !== undefined && replaced !== same && same.replaces !== replaced.id;
+  if (same.address === address && !wants && !succeeds) return { type: 'done', member: same };
+  const next: MemberRecord = {
+    ...same,
+    address,
+    ...(wants ? { wants: 'voter' as const } : {}),
+    ...(succeeds ? { replaces: replaced.id } : {}),
+  };
   return { type: 'change', member: next, change: { changes: [], context: exchanged(map, same, next) } };
 }
 
 export function planAddress({ map }: Membership, id: NodeId, address: string): Plan {
   const member = map.members.find((one) => one.id === id);
-  if (member === undefined || member.address === address) return { type: 'done', member: member ?? null };
+  if (member === undefined || member.address === address || !isAddress(address, false))
+    return { type: 'done', member: member ?? null };
   const next = { ...member, address };
   return { type: 'change', member: next, change: { changes: [], context: exchanged(map, member, next) } };
 }
@@ -110,15 +126,18 @@ export function planPromote(membership: Membership, member: string, caughtUp: (i
   const record = findMember(membership, member);
   if (record === undefined) throw unknownMember(member);
   if (roleOf(membership.configuration, record.id) === 'voter') return { type: 'done', member: record };
-  return caughtUp(record.id) ? promotion(membership, record, null) : { type: 'wait', member: record };
+  if (!caughtUp(record.id)) return { type: 'wait', member: record };
+  const replaced = membership.map.members.find(({ id }) => id === record.replaces) ?? null;
+  return promotion(membership, record, replaced);
 }
 
 export function planDemote({ map, configuration }: Membership, member: string): Plan {
   const record = findMember({ map }, member);
   if (record === undefined) throw unknownMember(member);
-  const { wants: _, ...next } = record;
+  // What it was to become, and in whose place, is taken back.
+  const { wants: _, replaces: __, ...next } = record;
   if (roleOf(configuration, record.id) === 'learner') {
-    if (record.wants === undefined) return { type: 'done', member: record };
+    if (record.wants === undefined && record.replaces === undefined) return { type: 'done', member: record };
     return { type: 'change', member: next, change: { changes: [], context: exchanged(map, record, next) } };
   }
   assertVotersLeft(configuration, [record]);

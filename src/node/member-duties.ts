@@ -28,10 +28,14 @@ export interface MemberDutiesOptions {
   readonly links: LinkPool;
   readonly electionTimeoutMs: number;
   secret(): string | null;
+  /** As `Doorkeeper.ticketOf`. */
+  ticketOf(id: NodeId): number | null;
   /** How others reach this node. */
   ownAddress(): string;
   /** Something was staged for the next commit. */
   staged(): void;
+  /** This identity was removed for good. */
+  forget(id: NodeId): void;
   /** This node was removed, and has said what it had to say. */
   removed(error: KvorumError): void;
 }
@@ -64,6 +68,8 @@ export class MemberDuties {
       membership: this.#membership,
       secret: () => options.secret(),
       peer: (id) => transport.peer(id),
+      ticketOf: (id) => options.ticketOf(id),
+      wallTime: () => env.wallTime(),
       send: (to, parts) => transport.send(to, 'client', parts),
     });
     this.#roster = new Roster({
@@ -105,6 +111,7 @@ export class MemberDuties {
     const { identity, replica } = this.#options;
     const { memberMap } = replica.machine;
     this.#roster.update(this.#membership.state.map, memberMap);
+    for (const { id } of memberMap.removed) this.#options.forget(id);
     const removed = memberMap.removed.find(({ id }) => id === identity.id);
     if (removed !== undefined) this.#part(removed);
   }

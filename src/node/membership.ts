@@ -19,7 +19,7 @@ const LOOK_EVERY_MS = 5;
 const MAX_WAIT_MS = 60_000;
 /** Calls of all nodes that wait at the leader: each costs a look every few milliseconds. */
 const MAX_CALLS = 256;
-/** A learner has caught up when it lacks no more entries than a leader sends at a time. */
+/** A learner has caught up when it lacks no more of what is committed than this. */
 const CAUGHT_UP_ENTRIES = 512;
 
 export interface MembershipOptions {
@@ -35,7 +35,8 @@ export class Membership {
     number,
     { to: NodeId; answer: (error: KvorumError | null, result: MemberChanged | null) => void }
   >();
-  readonly #waiting = new Set<(error: KvorumError) => void>();
+  /** Calls that wait here: before they have proposed anything, or after. */
+  readonly #waiting = new Map<(error: KvorumError) => void, 'before' | 'after'>();
   #nextRequest = 1;
   #closed: KvorumError | null = null;
 
@@ -51,10 +52,10 @@ export class Membership {
 
   /** What the leader knows: a learner that lacks nearly nothing and was heard of late. */
   caughtUp(id: NodeId): boolean {
-    const { progress, lastIndex } = this.#options.replica.core.status();
+    const { progress, commit } = this.#options.replica.core.status();
     const follower = progress.find((one) => one.id === id);
     if (follower === undefined || !follower.active || follower.state !== 'replicate') return false;
-    return lastIndex - follower.match <= CAUGHT_UP_ENTRIES;
+    return commit - follower.match <= CAUGHT_UP_ENTRIES;
   }
 
   /** Rejects as `Members` says. */
@@ -67,13 +68,13 @@ export class Membership {
     for (;;) {
       const { role, leader } = replica.softState;
       try {
-        if (role === 'leader') return await this.#execute(operation, deadline);
-        if (leader !== null) return await this.#ask(leader, operation, deadline - env.now());
+        if (role === 'leader') return await this.#execute(operation, deadline, signal);
+        if (leader !== null) return await this.#ask(leader, operation, deadline - env.now(), signal);
       } catch (error) {
         if (!KvorumError.is(error, 'ERR_NO_LEADER') || error.outcome !== 'none') throw error;
       }
       if (env.now() >= deadline) throw new KvorumError('ERR_NO_LEADER', 'no leader was known in time');
-      await this.#pause(signal);
+      await this.#pause('before', signal);
     }
   }
 
@@ -115,18 +116,29 @@ export class Membership {
 
   close(error: KvorumError): void {
     this.#closed = error;
-    for (const { answer } of [...this.#asked.values()]) answer(error, null);
-    for (const reject of [...this.#waiting]) reject(error);
+    const { code, message } = error;
+    const unknown = new KvorumError(code, `${message}; the members may still be changed`, {
+      outcome: 'unknown',
+      cause: error,
+    });
+    for (const { answer } of [...this.#asked.values()]) answer(unknown, null);
+    for (const [reject, stage] of [...this.#waiting]) reject(stage === 'before' ? error : unknown);
   }
 
   // The leader's part.
 
   async #serve(operation: MemberOperation, timeoutMs: number): Promise<MemberChanged> {
-    if (this.#options.replica.softState.role !== 'leader') throw notLeading();
-    return this.#execute(operation, this.#options.env.now() + Math.min(timeoutMs, MAX_WAIT_MS));
+    if (this.#closed !== null || this.#options.replica.softState.role !== 'leader') throw notLeading();
+    try {
+      return await this.#execute(operation, this.#options.env.now() + Math.min(timeoutMs, MAX_WAIT_MS));
+    } catch (error) {
+      // That this node closes is no news to who asked: another one leads soon.
+      if (KvorumError.is(error, 'ERR_CLOSED') && error.outcome === 'none') throw notLeading();
+      throw error;
+    }
   }
 
-  async #execute(operation: MemberOperation, deadline: number): Promise<MemberChanged> {
+  async #execute(operation: MemberOperation, deadline: number, signal?: AbortSignal): Promise<MemberChanged> {
     const { env, replica } = this.#options;
     if (this.#waiting.size >= MAX_CALLS) {
       throw new KvorumError('ERR_OVERLOADED', 'too many changes of the members are waiting');
@@ -137,8 +149,12 @@ export class Membership {
       // Before that, what is in force may not be what is committed, and nothing can be proposed anyway.
       if (replica.reign !== null) {
         const plan = this.#plan(operation);
-        if (plan.type === 'done') return this.#answer(plan, false);
-        if (plan.type === 'change') {
+        if (plan.type === 'done') {
+          // In force is not committed: what an answer says must not be cut off again.
+          const { configuration, configurationCommitted } = replica.core.status();
+          if (configurationCommitted && configuration.votersOutgoing.length === 0) return this.#answer(plan, false);
+          why = refused('changePending');
+        } else if (plan.type === 'change') {
           const result = replica.proposeConfig(plan.change);
           if (result.status === 'accepted') {
             await this.#applied(result.index, result.term, deadline);
@@ -152,7 +168,7 @@ export class Membership {
         }
       }
       if (env.now() >= deadline) throw why ?? notLeading();
-      await this.#pause();
+      await this.#pause('before', signal);
     }
   }
 
@@ -193,11 +209,11 @@ export class Membership {
         if ((machine.configuration?.votersOutgoing.length ?? 0) === 0) return;
       }
       if (env.now() >= deadline) throw unanswered();
-      await this.#pause();
+      await this.#pause('after');
     }
   }
 
-  #pause(signal?: AbortSignal): Promise<void> {
+  #pause(stage: 'before' | 'after', signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = (): void => {
         cancel();
@@ -216,12 +232,12 @@ export class Membership {
         end();
         reject(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
       };
-      this.#waiting.add(stop);
+      this.#waiting.set(stop, stage);
       signal?.addEventListener('abort', aborted, { once: true });
     });
   }
 
-  #ask(leader: NodeId, operation: MemberOperation, timeoutMs: number): Promise<MemberChanged> {
+  #ask(leader: NodeId, operation: MemberOperation, timeoutMs: number, signal?: AbortSignal): Promise<MemberChanged> {
     const { bootEpoch, env, replica, send } = this.#options;
     return new Promise((resolve, reject) => {
       const request = this.#nextRequest++;
@@ -230,10 +246,17 @@ export class Membership {
       const finish = (error: KvorumError | null, result: MemberChanged | null): void => {
         if (!this.#asked.delete(request)) return;
         cancel();
+        signal?.removeEventListener('abort', aborted);
         if (error !== null) reject(error);
         else if (result === null) reject(unanswered());
         else resolve(result);
       };
+      // It may be done all the same: only the waiting ends.
+      const aborted = (): void => {
+        reject(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
+        finish(unanswered(), null);
+      };
+      signal?.addEventListener('abort', aborted, { once: true });
       this.#asked.set(request, { to: leader, answer: finish });
       const frame = encodeMemberCall({ group: replica.group, bootEpoch, request, timeoutMs, operation });
       if (!send(leader, 'client', frame)) {

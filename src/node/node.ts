@@ -426,8 +426,13 @@ export class Node implements KvorumNode {
         links: this.#links,
         electionTimeoutMs: this.#options.timing.electionTimeoutMs,
         secret: () => this.#credentials.secret,
+        ticketOf: (id) => this.#doorkeeper.ticketOf(id),
         ownAddress: () => this.#advertised,
         staged: () => this.#commitLater(),
+        forget: (id) => {
+          this.#doorkeeper.forget(id);
+          this.#seen.delete(id);
+        },
         removed: (error) => {
           if (this.#closing === null) this.#loop.fail(error);
         },
@@ -490,6 +495,9 @@ export class Node implements KvorumNode {
   }
 
   #frame(from: string, channel: Channel, frame: Uint8Array): void {
+    // Whoever has a ticket only may ask to be let in, and nothing else.
+    const asks = channel === 'client' && frame[0] === FRAME.join;
+    if (!asks && this.#doorkeeper.ticketOf(from) !== null) return;
     // An agent calls, and is a peer besides.
     const calls = !this.#agents.has(from) || (channel === 'client' && frame[0] === FRAME.requests);
     if (calls && this.#remote.has(from)) return this.#remote.frame(from, channel, frame);
@@ -525,13 +533,13 @@ export class Node implements KvorumNode {
     this.#joined?.notes.linkChanged(peer.id);
     const { address, hello: said } = peer;
     // There is no end of agents, and gossip tells of them.
-    if (!isAgent(said)) this.#seen.set(peer.id, { address, http: said.http, pid: said.pid });
+    if (!isAgent(said) && said.clusterId !== null) this.#seen.set(peer.id, { address, http: said.http, pid: said.pid });
     const fields = { node: name, peer: peer.name, address };
     switch (event.type) {
       case 'up':
         logger.info(fields, 'peer is up');
         this.#links.up(peer.id);
-        if (isAgent(said)) this.#remote.up(peer);
+        if (isAgent(said)) this.#remote.up(peer, 'agent');
         this.#joined?.liveness.changed();
         return;
       case 'down':
@@ -540,6 +548,7 @@ export class Node implements KvorumNode {
         this.#joined?.transfer.peerDown(peer.id);
         this.#joined?.members.peerDown(peer.id);
         this.#links.down(peer.id);
+        this.#doorkeeper.down(peer.id);
         this.#remote.down(peer.id);
         this.#joined?.liveness.changed();
         return;
@@ -553,7 +562,7 @@ export class Node implements KvorumNode {
     const { logger, name: node } = this.#options;
     if (event.type === 'refused') {
       logger.info({ node, code: event.code, by: event.by }, `a client was not let in: ${event.message}`);
-    } else if (event.type === 'up') this.#remote.up(event.peer);
+    } else if (event.type === 'up') this.#remote.up(event.peer, 'client');
     else this.#remote.down(event.peer.id);
   }
 
@@ -566,7 +575,9 @@ export class Node implements KvorumNode {
     const { clusterId, replica } = this.#joined;
     const { hello } = event;
     if (hello === null || hello.clusterId !== clusterId) return;
-    if (!replica.machine.members.some(({ peerId }) => peerId === hello.peerId)) return;
+    // Who was removed may know none of those that are members by now: all may have been replaced meanwhile.
+    const known = replica.machine.members.some(({ peerId }) => peerId === hello.peerId);
+    if (!known && event.code !== 'ERR_MEMBER_REMOVED') return;
     const { code } = event;
     if (code === 'ERR_MEMBER_REPLACED' || code === 'ERR_WRONG_CLUSTER' || code === 'ERR_MEMBER_REMOVED') {
       this.#loop.fail(new KvorumError(code, event.message));
@@ -591,6 +602,9 @@ export class Node implements KvorumNode {
     this.#options.logger.error(
       { node: this.name, code: error.code, err: error },
       `the node has stopped: ${error.message}`,
+    );
+    this.#joined?.members.close(
+      new KvorumError('ERR_CLOSED', `the node has stopped: ${error.message}`, { cause: error }),
     );
     // Its links would go on to say that it is alive.
     void this.#joined?.liveness.gossip.leave(LEAVE_TIMEOUT_MS);

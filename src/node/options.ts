@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { KvorumError } from '../errors.ts';
 import { DEFAULT_SETTINGS } from '../gossip/index.ts';
 import type { StoreSettings } from '../kv/settings.ts';
+import { parseAddress } from '../transport/address.ts';
 import { encodeMetadata } from './gossip/metadata.ts';
 import type { GossipTiming, HttpOptions, Limits, Logger, NodeOptions, Timing } from './types.ts';
 
@@ -93,12 +94,15 @@ export function isName(text: string): boolean {
   return NAME.test(text);
 }
 
-/** True for `HOST:PORT`; an IPv6 host stands in brackets. */
+/** True for what the transport can dial or listen on: `HOST:PORT`; an IPv6 host stands in brackets. */
 export function isAddress(text: string, zeroPort: boolean): boolean {
-  const match = /^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):([0-9]{1,5})$/.exec(text);
-  if (match === null) return false;
-  const port = Number(match[2]);
-  return port <= 65_535 && (zeroPort || port > 0);
+  try {
+    const { port } = parseAddress(text);
+    return zeroPort || port > 0;
+  } catch (error) {
+    if (KvorumError.is(error, 'ERR_CONFIG')) return false;
+    throw error;
+  }
 }
 
 function numbers<T extends { readonly [K in keyof T]?: number }>(

@@ -46,9 +46,11 @@ describe('a member of a formed cluster', () => {
   });
 
   test('lets in who would join, whatever its name: that is decided where it asks', () => {
-    const joiner = { clusterId: null, id: '99', peerId: 'p-b2', extra: { join: 'voter' } };
+    const joiner = { clusterId: null, id: '99', peerId: 'p-b2', extra: { join: 'voter', role: 'voter' } };
     expect(judgeHello(context(), hello(joiner))).toEqual({ ok: true });
-    expect(judgeHello(context(), hello({ ...joiner, extra: { join: 'king' } }))).toMatchObject({ ok: false });
+    expect(judgeHello(context(), hello({ ...joiner, extra: { join: 'voter', role: 'learner' } }))).toMatchObject({
+      ok: false,
+    });
   });
 
   const refused: [string, PeerRecord | undefined, Partial<Hello>, string, RegExp][] = [

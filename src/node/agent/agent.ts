@@ -24,6 +24,7 @@ import type {
 } from '../coordination.ts';
 import { Credentials } from '../credentials.ts';
 import { deferServices } from '../deferred.ts';
+import { hangUpAll } from '../entrance.ts';
 import type { Environment } from '../env.ts';
 import { GossipDriver } from '../gossip/driver.ts';
 import { registerGossipMetrics } from '../gossip/metrics.ts';
@@ -322,8 +323,10 @@ export class Agent implements KvorumNode {
     const { join, logger, name, signal, metadata, gossip: settings } = this.#options;
     const env = this.#env;
     if (this.#joining !== null) {
+      const byTicket = this.#credentials.secret === null;
       this.#map = await this.#joining.run(this.#transport, { signal });
       for (const address of join ?? []) this.#transport.disconnect(address);
+      if (byTicket) hangUpAll(this.#transport);
     }
     const map = this.#map as ClusterMap;
     const gossip = new GossipDriver({

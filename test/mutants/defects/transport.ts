@@ -22,8 +22,8 @@ export const transport = inRoom('transport', [
     name: 'wiped-member-admitted',
     file: MEMBERS,
     about: 'A wiped node comes back under a new id and never votes under the old one.',
-    find: 'if (named !== undefined && named.peerId !== hello.peerId) {',
-    replace: "if (named !== undefined && hello.peerId === '') {",
+    find: 'if (named !== undefined) {',
+    replace: "if (named !== undefined && hello.peerId !== '') return { ok: true };\n  if (named !== undefined) {",
   },
   {
     name: 'old-copy-admitted',

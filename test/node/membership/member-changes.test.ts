@@ -211,3 +211,36 @@ test('whatever is asked for: names and ids stay unique, map and configuration ag
     }),
   );
 });
+
+describe('what a second reading found', () => {
+  test('an address that nobody can dial never gets into the configuration', () => {
+    const three = membership(['1', '2', '3']);
+    for (const address of ['n4.example.com.:7201', '_n4:7201', 'knöten:7201', '[1:2]:7201', 'n4:0', 'n4']) {
+      expect(() => planAdd(three, newcomer('4', { address }))).toThrowError(
+        expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }) as Error,
+      );
+      expect(planAddress(three, '3', address)).toMatchObject({ type: 'done' });
+    }
+  });
+
+  test('who is demoted before it has taken a place does not take it any more', () => {
+    const three = membership(['1', '2', '3']);
+    const four = after(three, changeOf(planAdd(three, newcomer('4', { replaces: 'n2' }))));
+    const demoted = after(four, changeOf(planDemote(four, 'n4')));
+    expect(planKept(demoted, always)).toBeNull();
+    expect(demoted.configuration.voters).toEqual(['1', '2', '3']);
+  });
+
+  test('who is promoted by hand takes the place that it came for', () => {
+    const three = membership(['1', '2', '3']);
+    const four = after(three, changeOf(planAdd(three, newcomer('4', { replaces: 'n2' }))));
+    expect(after(four, changeOf(planPromote(four, 'n4', always))).configuration.voters).toEqual(['1', '3', '4']);
+  });
+
+  test('a member that asks again, now for a place, gets it', () => {
+    const three = membership(['1', '2', '3']);
+    const four = after(three, changeOf(planAdd(three, newcomer('4'))));
+    const asked = after(four, changeOf(planAdd(four, newcomer('4', { replaces: 'n2' }))));
+    expect(after(asked, planKept(asked, always)!).configuration.voters).toEqual(['1', '3', '4']);
+  });
+});

@@ -223,6 +223,41 @@ describe('removing', () => {
     expect(cluster.node('n5').failure).toMatchObject({ code: 'ERR_MEMBER_REMOVED' });
   });
 
+  test('what is not committed is not answered as done', async () => {
+    await start();
+    const old = leader();
+    const [one, two] = cluster.nodes.filter((node) => node !== old) as [SimNode, SimNode];
+    one.pause();
+    two.pause();
+    // The first appends it, the second finds it in force: neither may say that it is done.
+    const first = cluster.run(old.node.members.remove(one.name, { timeoutMs: 300 }));
+    const second = cluster.run(old.node.members.remove(one.name, { timeoutMs: 300 }));
+    await expect(first).rejects.toMatchObject({ code: 'ERR_TIMEOUT', outcome: 'unknown' });
+    await expect(second).rejects.toMatchObject({ code: 'ERR_MEMBERSHIP_BUSY', outcome: 'none' });
+    one.resume();
+    two.resume();
+  });
+
+  test('a member that was removed while all others were exchanged hears it from those that it does not know', async () => {
+    await start({ nodes: 5 });
+    const n1 = cluster.node('n1');
+    n1.crash();
+    for (const name of ['n2', 'n3', 'n4', 'n5']) {
+      await cluster.until(() => cluster.leader !== null, 'somebody leads');
+      cluster.node(name).crash();
+      // A new node at the same address: n1 will dial it, and not know it.
+      const node = await join(name, { replaces: name });
+      await cluster.until(() => membersOf(node)[name] === 'voter', `${name} votes`);
+      // Until then those of before have to agree, and the next one is among them.
+      await cluster.advance(2000);
+    }
+    await cluster.until(() => cluster.leader !== null, 'somebody leads');
+    await cluster.run(leader().node.members.remove('n1'));
+    void n1.start();
+    await cluster.until(() => n1.state === 'failed', 'n1 has stopped');
+    expect(n1.failure).toMatchObject({ code: 'ERR_MEMBER_REMOVED' });
+  });
+
   test('without a majority nothing changes, and the answer says so', async () => {
     await start();
     cluster.node('n2').crash();
