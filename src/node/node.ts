@@ -489,6 +489,8 @@ export class Node implements KvorumNode {
   // Peers.
 
   #commitLater(): void {
+    // What a turn that failed has staged is not to come to the disk by another's hand.
+    if (this.#failure !== null) return;
     this.#store.commit(false, (error) => {
       if (error !== null) this.#loop.fail(error);
     });

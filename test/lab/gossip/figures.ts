@@ -7,8 +7,8 @@ import type { Done } from './pool.ts';
 export function falsePositivesFigure(rows: readonly Row[]): string {
   const at = (name: string): number => rows.findIndex(({ configuration }) => configuration === name) + 1;
   return plot({
-    title: 'False positives, % of SWIM (1 SWIM, 2 LHA-Probe, 3 LHA-Suspicion, 4 Buddy, 5 Lifeguard)',
-    x: { label: 'configuration', from: 0, to: 6 },
+    title: 'False positives, % of SWIM',
+    x: { label: '1 SWIM, 2 LHA-Probe, 3 LHA-Suspicion, 4 Buddy, 5 Lifeguard', from: 0, to: 6 },
     y: { label: '% of SWIM', scale: 'log', from: 0.01, to: 1000 },
     series: [
       {
