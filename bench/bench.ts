@@ -19,6 +19,7 @@ const ROUNDS: Readonly<Record<CaseName, number>> = {
   load: 1,
   failover: 20,
   restart: 5,
+  stages: 3,
 };
 const KEYS: Readonly<Record<CaseName, number>> = {
   put: 0,
@@ -28,6 +29,7 @@ const KEYS: Readonly<Record<CaseName, number>> = {
   load: 500_000,
   failover: 0,
   restart: 100_000,
+  stages: 50_000,
 };
 
 interface Flags {
@@ -70,6 +72,7 @@ Cases:
   load       memory, disk and restart time with many keys
   failover   SIGKILL to the leader: time until a survivor acknowledges a write
   restart    SIGKILL to all three at once: time until they answer again
+  stages     what a numbered put costs the main thread of a node, in one process
 
 Examples:
   npm run bench -- put --clients 64 --vs etcd --load-program DIR
@@ -78,7 +81,7 @@ Examples:
   npm run bench -- failover --rounds 5 -o json`,
   )
   .showHelpAfterError('(--help says more)')
-  .argument('<case>', 'put, get, lock, watch, load, failover or restart', (text: string): CaseName => {
+  .argument('<case>', 'put, get, lock, watch, load, failover, restart or stages', (text: string): CaseName => {
     if (!Object.hasOwn(CASES, text)) throw new InvalidArgumentError(`There are: ${Object.keys(CASES).join(', ')}.`);
     return text as CaseName;
   })
@@ -89,7 +92,11 @@ Examples:
   .option('--seconds <s>', 'measured, for each system and round', number(1, 3600), 10)
   .option('--warmup <s>', 'same load before, not measured', number(0, 600), 3)
   .option('--rounds <n>', 'pairs to measure (default: 3; load 1, failover 20, restart 5)', number(1, 1000))
-  .option('--keys <n>', 'keys of load and restart (default: 500000 and 100000)', number(100, 100_000_000))
+  .option(
+    '--keys <n>',
+    'keys of load and restart, puts of stages (default: 500000, 100000, 50000)',
+    number(100, 100_000_000),
+  )
   .option(
     '--rate <n>',
     'put and get: so many requests a second at fixed times, instead of a closed loop',
@@ -139,6 +146,7 @@ async function main(name: CaseName, flags: Flags): Promise<void> {
   let skipped: string | null = null;
   if (flags.vs === 'etcd') {
     skipped = whyNoEtcd(flags.loadProgram);
+    if (skipped === null && name === 'stages') skipped = 'stages are measured in one process';
     if (skipped === null && name === 'watch') skipped = 'there is no load program of watches for it';
     if (skipped === null && options.rate !== null) skipped = "etcd's load program has a closed loop only";
   }
@@ -180,6 +188,7 @@ async function main(name: CaseName, flags: Flags): Promise<void> {
 function describe(name: CaseName, options: CaseOptions): string {
   const { clients, seconds, warmupSeconds, rounds, keys, rate, stale } = options;
   if (name === 'load' || name === 'restart') return `${keys} keys of 256 bytes, ${rounds} rounds`;
+  if (name === 'stages') return `${keys} numbered puts of 256 bytes, ${clients} clients, ${rounds} rounds`;
   if (name === 'failover') return `${rounds} kills of the leader`;
   const time = `${seconds} s after ${warmupSeconds} s, ${rounds} rounds`;
   const via = options.via === 'http' ? '' : `, via ${options.via}`;

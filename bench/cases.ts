@@ -1,12 +1,14 @@
 /** What is measured. Each case gives rounds; a round has the figures of our cluster and, beside it, of etcd. */
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster, Via } from './cluster.ts';
 import { EtcdCluster } from './etcd-cluster.ts';
 import { KvorumCluster, LOAD_KEYS } from './kvorum-cluster.ts';
 import type { LoadResult } from './result.ts';
+import { measureStages } from './stages.ts';
 import type { Workshop } from './workshop.ts';
 
-export type CaseName = 'put' | 'get' | 'lock' | 'watch' | 'load' | 'failover' | 'restart';
+export type CaseName = 'put' | 'get' | 'lock' | 'watch' | 'load' | 'failover' | 'restart' | 'stages';
 
 export interface CaseOptions {
   readonly via: Via;
@@ -114,6 +116,19 @@ export const CASES: Readonly<Record<CaseName, Case>> = {
       { key: 'restartAllMs', title: 'all nodes healthy, ms', digits: 0, better: 'less' },
     ],
     run: restarts,
+  },
+  stages: {
+    figures: [
+      { key: 'propose', title: 'propose µs', digits: 2, better: 'less' },
+      { key: 'encode', title: 'encode µs', digits: 2, better: 'less' },
+      { key: 'decode', title: 'decode µs', digits: 2, better: 'less' },
+      { key: 'append', title: 'append µs', digits: 2, better: 'less' },
+      { key: 'apply', title: 'apply µs', digits: 2, better: 'less' },
+      { key: 'flush', title: 'flush µs', digits: 2, better: 'less' },
+      { key: 'cpuUs', title: 'CPU of two nodes µs', digits: 1, better: 'less' },
+      { key: 'gcUs', title: 'GC µs', digits: 1, better: 'less' },
+    ],
+    run: stages,
   },
 };
 
@@ -243,6 +258,18 @@ async function* sideBySide(bench: Bench, measure: (cluster: Cluster) => Promise<
   }
   await kvorum.remove();
   await etcd?.remove();
+}
+
+/** No cluster and no etcd: what one put costs inside. */
+async function* stages({ workshop, options, say }: Bench): AsyncGenerator<Round> {
+  for (let round = 1; round <= options.rounds; round++) {
+    const folder = join(workshop.folder, `stages-${round}`);
+    // Half of the clients are on their way while the others are answered.
+    const batch = Math.max(1, Math.round(options.clients / 2));
+    const { us, cpuUs, gcUs } = await measureStages({ folder, batch, batches: Math.ceil(options.keys / batch) });
+    say(`round ${round} of ${options.rounds}: ${cpuUs.toFixed(1)} µs of CPU a put`);
+    yield { kvorum: { ...us, cpuUs, gcUs }, etcd: null };
+  }
 }
 
 async function* failover(bench: Bench): AsyncGenerator<Round> {

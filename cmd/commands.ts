@@ -11,10 +11,13 @@ import { lease } from './lease.ts';
 import { local } from './local.ts';
 import { lock } from './lock.ts';
 import { ls } from './ls.ts';
+import { member } from './member.ts';
 import { put } from './put.ts';
 import { sem } from './sem.ts';
+import { service } from './service.ts';
 import { start } from './start.ts';
 import { status } from './status.ts';
+import { token } from './token.ts';
 import { txn } from './txn.ts';
 import { watch } from './watch.ts';
 
@@ -22,6 +25,7 @@ export const COMMANDS: readonly CommandSection[] = [
   { heading: 'Nodes:', commands: [local, start] },
   { heading: 'Data:', commands: [put, get, del, ls, watch, txn, compact] },
   { heading: 'Coordination:', commands: [lock, sem, elect, barrier, counter, lease] },
-  { heading: 'Cluster:', commands: [status] },
+  { heading: 'Services:', commands: [service] },
+  { heading: 'Cluster:', commands: [status, member, token] },
   { heading: 'Shell:', commands: [completions(() => COMMANDS)] },
 ];

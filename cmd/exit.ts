@@ -6,7 +6,7 @@ export const EXIT = {
   failure: 1,
   usage: 2,
   notFound: 3,
-  /** A condition failed, or the thing is held by another. */
+  /** A condition failed, the thing is held by another, or the members are not such that it can be done. */
   condition: 4,
   /** No node could answer, or nobody knows whether the write took effect. */
   unavailable: 5,
@@ -39,8 +39,14 @@ export function exitCodeOf(error: unknown): ExitCode {
       return EXIT.notFound;
     case 'ERR_CAS_FAILED':
     case 'ERR_LOCK_HELD':
+    case 'ERR_MEMBER_EXISTS':
+    case 'ERR_MEMBERSHIP_BUSY':
+    case 'ERR_NOT_CAUGHT_UP':
+    case 'ERR_LAST_VOTER':
+    case 'ERR_MEMBER_REMOVED':
       return EXIT.condition;
     case 'ERR_LOCK_LOST':
+    case 'ERR_REGISTRATION_LOST':
       return EXIT.lost;
     case 'ERR_UNAVAILABLE':
     case 'ERR_NO_LEADER':
@@ -63,6 +69,7 @@ const ADVICE: Readonly<Partial<Record<KvorumError['code'], string>>> = {
   ERR_CORRUPT:
     'keep a copy of the data directory for inspection; the other members still have the data as long as a majority runs',
   ERR_INVARIANT: 'keep a copy of the data directory and the log, and report it as a bug; then start the node again',
+  ERR_BAD_TOKEN: 'make a new one with `kvorum token create` on a node of the cluster',
   ERR_ADDRESS_IN_USE: 'stop the process that listens there, or choose another address with --listen or --http',
 };
 

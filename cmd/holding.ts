@@ -41,6 +41,14 @@ export const COMMAND_OPTIONS = {
 
 const DUPLICATE_WINDOW_MS = 1000;
 
+/** What is held, as far as it matters to a command. */
+export type Held = Pick<Hold, 'name' | 'lease' | 'signal' | 'guard' | 'remaining' | 'close'> & {
+  /** Null for what has none. */
+  readonly token: number | null;
+  /** For the command, beside what is known before it is held. */
+  readonly environment?: Readonly<Record<string, string>>;
+};
+
 export interface Holding {
   /** For people: `lock "orders"`. */
   readonly what: string;
@@ -54,7 +62,9 @@ export interface Holding {
   readonly json: boolean;
   /** When it was lost, it is asked for again. */
   readonly again: boolean;
-  readonly acquire: (signal: AbortSignal) => Promise<Hold>;
+  readonly acquire: (signal: AbortSignal) => Promise<Held>;
+  /** Without a command: what is printed once it is held, with json and without, and what people are told. Default: token and lease. */
+  readonly told?: (held: Held) => { readonly json: object; readonly line: string; readonly words: string };
 }
 
 /** How a command ended. */
@@ -99,10 +109,10 @@ export async function hold(holding: Holding): Promise<ExitCode> {
 }
 
 /** Null: somebody asked for the end before. */
-async function acquire(holding: Holding, signals: Signals): Promise<Hold | null> {
+async function acquire(holding: Holding, signals: Signals): Promise<Held | null> {
   const giveUp = new AbortController();
   signals.mean(() => giveUp.abort());
-  let held: Hold;
+  let held: Held;
   try {
     if (signals.asked !== null) return null;
     held = await holding.acquire(giveUp.signal);
@@ -130,7 +140,7 @@ function heldBy(what: string, error: KvorumError): KvorumError {
 }
 
 /** Runs the command with the terminal, pipes and files of this process. */
-async function runCommand(holding: Holding, held: Hold, signals: Signals): Promise<Ended> {
+async function runCommand(holding: Holding, held: Held, signals: Signals): Promise<Ended> {
   held.guard();
   const [program = '', ...args] = holding.command;
   const child = spawn(program, args, {
@@ -170,14 +180,18 @@ async function runCommand(holding: Holding, held: Hold, signals: Signals): Promi
 }
 
 /** Says that it is held, and waits. */
-async function waitForTheEnd({ what, json: asJson }: Holding, held: Hold, signals: Signals): Promise<Ended> {
+async function waitForTheEnd(
+  { what, json: asJson, told = tokenOf }: Holding,
+  held: Held,
+  signals: Signals,
+): Promise<Ended> {
   const { write, writeJson } = await import('./output.ts');
-  const { name, token, lease } = held;
+  const { json: shown, line, words } = told(held);
   if (asJson) {
-    await writeJson({ name, token, lease });
+    await writeJson(shown);
   } else {
-    await write(`${token}\n`);
-    console.error(`kvorum: ${what} is held, token ${token}, lease ${lease}; Ctrl-C gives it back`);
+    await write(`${line}\n`);
+    console.error(`kvorum: ${what} is ${words}`);
   }
   return await new Promise<Ended>((resolve) => {
     // Timers of the client do not keep a process alive; this one does, and looks at the clock.
@@ -195,11 +209,19 @@ async function waitForTheEnd({ what, json: asJson }: Holding, held: Hold, signal
   });
 }
 
-function environmentOf({ token, lease }: Hold): Record<string, string> {
-  return { KVORUM_FENCE: String(token), KVORUM_LEASE: lease };
+function tokenOf({ name, token, lease }: Held): { json: object; line: string; words: string } {
+  return {
+    json: { name, token, lease },
+    line: String(token),
+    words: `held, token ${token}, lease ${lease}; Ctrl-C gives it back`,
+  };
 }
 
-async function giveBack(holding: Holding, held: Hold): Promise<void> {
+function environmentOf({ token, lease, environment }: Held): Record<string, string> {
+  return { ...(token !== null && { KVORUM_FENCE: String(token) }), KVORUM_LEASE: lease, ...environment };
+}
+
+async function giveBack(holding: Holding, held: Held): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
@@ -217,7 +239,7 @@ async function giveBack(holding: Holding, held: Hold): Promise<void> {
   }
 }
 
-function lossOf(held: Hold): unknown {
+function lossOf(held: Held): unknown {
   try {
     held.guard();
   } catch (error) {

@@ -157,6 +157,41 @@ export function hostPort(options: { minPort: number }): Parse<HostPort> {
   };
 }
 
+/** That no packet can be sent to: it means every address of this machine. */
+const WILDCARD = /^(?:0\.0\.0\.0|[0:]+)$/;
+
+/** HOST:PORT that somebody else can connect to. */
+export const reachableAddress: Parse<string> = (value, context) => {
+  const address = hostPort({ minPort: 1 })(value, context);
+  if (WILDCARD.test(address.host)) throw new Error('is an address to listen on, not one to be reached at');
+  return showHostPort(address);
+};
+
+const MAX_ADDRESSES = 64;
+
+/** `HOST:PORT,HOST:PORT,…` */
+export const addresses: Parse<readonly string[]> = (value, context) => {
+  const found = new Set<string>();
+  const parts = value.split(',').map((part) => part.trim());
+  if (parts.length > MAX_ADDRESSES) throw new Error(`names more than ${MAX_ADDRESSES} addresses`);
+  for (const part of parts) {
+    try {
+      found.add(reachableAddress(part, context));
+    } catch (error) {
+      throw new Error(`is wrong at "${part}", which ${(error as Error).message}`, { cause: error });
+    }
+  }
+  return [...found];
+};
+
+/** A libp2p peer id: base58, which has neither 0 nor O, I nor l. */
+export const peerId: Parse<string> = (value) => {
+  if (!/^[1-9A-HJ-NP-Za-km-z]{40,128}$/.test(value)) {
+    throw new Error('is not a libp2p peer id, such as 12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp');
+  }
+  return value;
+};
+
 export function showHostPort({ host, port: number }: HostPort): string {
   return host.includes(':') ? `[${host}]:${number}` : `${host}:${number}`;
 }
@@ -186,6 +221,19 @@ export const members: Parse<Readonly<Record<string, string>>> = (value, context)
     } catch (error) {
       throw new Error(`is wrong at "${part}": ${(error as Error).message}`, { cause: error });
     }
+  }
+  return Object.fromEntries(found);
+};
+
+/** A few short strings by name; how long they may be in all, the node says. */
+export const metadata: Parse<Readonly<Record<string, string>>> = (value) => {
+  const found = new Map<string, string>();
+  for (const part of value.split(',')) {
+    const at = part.indexOf('=');
+    const name = part.slice(0, Math.max(0, at)).trim();
+    if (name === '') throw new Error(`is not a list such as zone=b,rack=7 (at "${part}")`);
+    if (found.has(name)) throw new Error(`names ${name} twice`);
+    found.set(name, part.slice(at + 1).trim());
   }
   return Object.fromEntries(found);
 };

@@ -15,8 +15,8 @@ Quick start:
   kvorum get hello
 
 \`kvorum help COMMAND\` explains a command, with examples.
-Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 condition failed or held, 5 unavailable or outcome
-unknown, 70 lost what was held.`;
+Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 condition failed, held or in conflict, 5 unavailable or
+outcome unknown, 70 lost what was held.`;
 
 export function buildProgram(context: Context): Command {
   const program = new Command('kvorum');

@@ -21,6 +21,24 @@ export function readToken(file: string | undefined, environment: Environment): s
   return token;
 }
 
+/** The join token, undefined for none. What was given on the command line goes before a file, and a file before `KVORUM_JOIN_TOKEN`. */
+export function readJoinToken(
+  given: string | undefined,
+  file: string | undefined,
+  environment: Environment,
+): string | undefined {
+  const token = given ?? read('--join-token-file', file, 'KVORUM_JOIN_TOKEN', environment);
+  if (token !== undefined && !/^[\x21-\x7E]{1,4096}$/.test(token)) {
+    const source =
+      given !== undefined ? '--join-token' : file === undefined ? 'KVORUM_JOIN_TOKEN' : `--join-token-file: ${file}`;
+    throw new KvorumError(
+      'ERR_CONFIG',
+      `${source}: is not a join token: it is one word, as \`kvorum token create\` prints it`,
+    );
+  }
+  return token;
+}
+
 function read(
   option: string,
   file: string | undefined,

@@ -4,6 +4,7 @@ import module from 'node:module';
 import type { HttpOptions, KvorumNode, Limits, NodeOptions, StoreSettings, Timing } from '../src/node/types.ts';
 import { CONFIG_OPTION, type CommandDeclaration } from './command.ts';
 import { EXIT, reportError, UsageError, type ExitCode } from './exit.ts';
+import { JOIN_OPTIONS, joinOptions } from './joining.ts';
 import { option, type Options, type Values } from './options.ts';
 import {
   bytes,
@@ -13,6 +14,7 @@ import {
   hostPort,
   integer,
   members,
+  metadata,
   nodeName,
   oneOf,
   showHostPort,
@@ -54,7 +56,7 @@ const OPTIONS = {
   }),
   listen: option({
     flags: '--listen <host:port>',
-    description: 'address that the other nodes reach this one at',
+    description: 'address of the peer port, where the other nodes reach this one',
     parse: hostPort({ minPort: 0 }),
     fallback: undefined,
     shown: 'its own in --initial-cluster, else 127.0.0.1 and a free port',
@@ -72,6 +74,13 @@ const OPTIONS = {
     parse: members,
     fallback: undefined,
     shown: 'a cluster of one',
+  }),
+  metadata: option({
+    flags: '--metadata <name=value,...>',
+    description: 'what the node says of itself to whoever asks for the members',
+    parse: metadata,
+    fallback: undefined,
+    shown: 'nothing',
   }),
   secretFile: option({
     flags: '--secret-file <file>',
@@ -128,6 +137,7 @@ const OPTIONS = {
     shown: 'text',
   }),
   ...CONFIG_OPTION,
+  ...JOIN_OPTIONS,
   maxKeyBytes: limit('--max-key-bytes <size>', 'largest key', '4KiB', 1, 65_536),
   maxValueBytes: limit('--max-value-bytes <size>', 'largest value', '1MiB', 1, 8 * 1024 ** 2),
   maxUncommittedBytes: limit('--max-uncommitted-bytes <size>', 'proposed, not yet committed', '64MiB', 1024, 1024 ** 3),
@@ -198,7 +208,7 @@ export const start: CommandDeclaration<typeof OPTIONS> = {
   name: 'start',
   summary: 'run one node in the foreground',
   description:
-    'Run one node in the foreground. Without --initial-cluster it is a cluster of one.\n' +
+    'Run one node in the foreground. Without --initial-cluster and --join it is a cluster of one.\n' +
     'SIGTERM or SIGINT stops it: it hands over leadership, drains and exits with 0; a second one forces the exit.',
   args: [],
   isNode: true,
@@ -210,6 +220,12 @@ export const start: CommandDeclaration<typeof OPTIONS> = {
   notes: `A cluster of three, on three machines with the same secret file:
   kvorum start --name n1 --data-dir /var/lib/kvorum --secret-file /etc/kvorum.secret \\
     --initial-cluster n1=10.0.0.1:7201,n2=10.0.0.2:7201,n3=10.0.0.3:7201
+
+A fourth machine joins while they run, and one takes the place of n2:
+  kvorum start --name n4 --data-dir /var/lib/kvorum --secret-file /etc/kvorum.secret \\
+    --listen 10.0.0.4:7201 --join 10.0.0.1:7201,10.0.0.3:7201
+  kvorum start --name n5 --data-dir /var/lib/kvorum --secret-file /etc/kvorum.secret \\
+    --listen 10.0.0.5:7201 --join 10.0.0.1:7201,10.0.0.3:7201 --replace n2
 
 Every option is also an environment variable, and a key of the config file in camel case:
   {"name": "n1", "dataDir": "/var/lib/kvorum", "electionTimeout": "2s"}
@@ -290,7 +306,9 @@ function nodeOptions(values: StartValues): NodeOptions {
       listen: values.listen === undefined ? undefined : showHostPort(values.listen),
       initialCluster,
       secret,
+      metadata: values.metadata,
     }),
+    ...joinOptions(values, process.env),
     http: values.http === 'off' ? false : httpOptions(values, values.http, token),
     limits: defined<Partial<Limits>>({
       maxKeyBytes: values.maxKeyBytes,

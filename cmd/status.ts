@@ -1,30 +1,12 @@
 /** `kvorum status`: every endpoint is asked for its own view; those that are down are shown as such. */
 import type { Connection } from './client.ts';
+import type { Cluster, Member } from './cluster-view.ts';
 import type { CommandDeclaration } from './command.ts';
 import { CLIENT_OPTIONS, connectionOf } from './connection.ts';
 import { EXIT } from './exit.ts';
 import type { Options } from './options.ts';
 
 const OPTIONS = { ...CLIENT_OPTIONS } satisfies Options;
-
-interface Member {
-  readonly id: string;
-  readonly name: string;
-  readonly role: string;
-  readonly http: string | null;
-  readonly health: string;
-  readonly matchIndex: number | null;
-  readonly appliedIndex: number | null;
-}
-
-interface Cluster {
-  readonly clusterId: string;
-  readonly name: string;
-  readonly leader: string | null;
-  readonly term: number;
-  readonly revision: number;
-  readonly members: readonly Member[];
-}
 
 /** One line of the table. Null: not known, because the node did not answer. */
 interface NodeStatus {
@@ -36,7 +18,7 @@ interface NodeStatus {
   readonly term: number | null;
   readonly revision: number | null;
   readonly appliedIndex: number | null;
-  readonly health: 'ready' | 'not ready' | 'alive' | 'unreachable';
+  readonly health: 'ready' | 'not ready' | 'alive' | 'suspect' | 'unreachable';
   readonly error: string | null;
 }
 
@@ -55,19 +37,12 @@ export const status: CommandDeclaration<typeof OPTIONS> = {
   ],
   run: async ({ values }) => {
     const connection = connectionOf(values);
-    const { KvorumError } = await import('../src/errors.ts');
+    const { newestOf, noNode } = await import('./cluster-view.ts');
     const { table, write, writeJson } = await import('./output.ts');
     const views = await Promise.all(connection.endpoints.map((endpoint) => view(connection, endpoint)));
     const clusters = views.map(({ cluster }) => cluster).filter((cluster) => cluster !== null);
-    // The highest term is the newest word on who leads and who belongs.
-    const newest = clusters.toSorted((a, b) => b.term - a.term || b.revision - a.revision)[0];
-    if (newest === undefined) {
-      throw new KvorumError(
-        'ERR_UNAVAILABLE',
-        `no node could be reached: ${views.map(({ node }) => node.error).join('; ')} ` +
-          '(is a cluster running? see `kvorum local --help`)',
-      );
-    }
+    const newest = newestOf(clusters);
+    if (newest === undefined) throw noNode(views.map(({ node }) => node.error ?? ''));
     const nodes = views.map(({ node }) => (node.name === null ? named(node, newest) : node));
     for (const member of newest.members) {
       if (!nodes.some((node) => node.name === member.name)) nodes.push(notAsked(member));
@@ -77,7 +52,8 @@ export const status: CommandDeclaration<typeof OPTIONS> = {
       const { clusterId, term, revision, members } = newest;
       await writeJson({ clusterId, leader, term, revision, nodes, members });
     } else {
-      await write(`cluster ${newest.clusterId}, leader ${leader ?? 'unknown'}, term ${newest.term}\n\n`);
+      const head = `cluster ${newest.clusterId}, leader ${leader ?? 'unknown'}, term ${newest.term}`;
+      await write(`${head}${rolesOf(newest.members)}\n\n`);
       await write(
         table(
           ['NAME', 'ENDPOINT', 'ROLE', 'LEADER', 'TERM', 'REVISION', 'APPLIED', 'HEALTH'],
@@ -102,11 +78,10 @@ export const status: CommandDeclaration<typeof OPTIONS> = {
 };
 
 async function view(connection: Connection, endpoint: URL): Promise<{ node: NodeStatus; cluster: Cluster | null }> {
-  const { attempt, jsonOf, problemOf } = await import('./client.ts');
+  const { attempt } = await import('./client.ts');
+  const { clusterAt, messageOf } = await import('./cluster-view.ts');
   try {
-    const answer = await attempt(connection, endpoint, { method: 'GET', path: '/v1/cluster' });
-    if (answer.status >= 400) throw problemOf(answer, { method: 'GET' });
-    const cluster = jsonOf(answer) as Cluster;
+    const cluster = await clusterAt(connection, endpoint);
     const ready = await attempt(connection, endpoint, { method: 'GET', path: '/readyz' });
     const own = cluster.members.find(({ name }) => name === cluster.name);
     const leads = cluster.leader === cluster.name;
@@ -132,10 +107,22 @@ async function view(connection: Connection, endpoint: URL): Promise<{ node: Node
       revision: null,
       appliedIndex: null,
       health: 'unreachable',
-      error: error instanceof Error ? error.message : String(error),
+      error: messageOf(error),
     };
     return { node, cluster: null };
   }
+}
+
+/** How many vote is what a majority is counted of; said where not all do. */
+function rolesOf(members: readonly Member[]): string {
+  const counts = new Map<string, number>();
+  for (const { role } of members) counts.set(role, (counts.get(role) ?? 0) + 1);
+  if (counts.size < 2) return '';
+  const parts = ['voter', 'learner', 'agent'].map((role) => [role, counts.get(role) ?? 0] as const);
+  const shown = parts
+    .filter(([, count]) => count > 0)
+    .map(([role, count]) => `${count} ${role}${count > 1 ? 's' : ''}`);
+  return `: ${shown.join(', ')}`;
 }
 
 /** Gives an endpoint that did not answer the name under which the others know it. */
@@ -166,7 +153,7 @@ function notAsked(member: Member): NodeStatus {
     term: null,
     revision: null,
     appliedIndex: member.appliedIndex,
-    health: member.health === 'alive' ? 'alive' : 'unreachable',
+    health: member.health === 'alive' || member.health === 'suspect' ? member.health : 'unreachable',
     error: 'not asked: as the others see it',
   };
 }

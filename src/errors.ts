@@ -28,8 +28,14 @@ export const ERRORS = {
   ERR_METHOD_NOT_ALLOWED: { status: 405, title: 'Method not allowed', retryable: false },
   ERR_REQUEST_TIMEOUT: { status: 408, title: 'The request did not arrive in time', retryable: true },
   ERR_LOCK_HELD: { status: 409, title: 'Lock is held', retryable: true },
+  ERR_MEMBER_EXISTS: { status: 409, title: 'Name or identity belongs to a member', retryable: false },
+  ERR_MEMBERSHIP_BUSY: { status: 409, title: 'Another change of the members is under way', retryable: true },
+  ERR_NOT_CAUGHT_UP: { status: 409, title: 'The learner has not caught up', retryable: true },
+  ERR_LAST_VOTER: { status: 409, title: 'Nobody would be left to vote', retryable: false },
+  ERR_MEMBER_REMOVED: { status: 410, title: 'This member was removed', retryable: false },
   ERR_COMPACTED: { status: 410, title: 'Revision was compacted', retryable: false },
   ERR_LOCK_LOST: { status: 410, title: 'Lock was lost', retryable: false },
+  ERR_REGISTRATION_LOST: { status: 410, title: 'Instance is registered no more', retryable: false },
   ERR_LEASE_NOT_FOUND: { status: 410, title: 'Lease not found', retryable: false },
   ERR_SESSION_EXPIRED: { status: 410, title: 'Session expired', retryable: false },
   ERR_CAS_FAILED: { status: 412, title: 'Condition failed', retryable: false },
@@ -46,6 +52,8 @@ export const ERRORS = {
 
   // Reported by clients, never by a node.
   ERR_UNAVAILABLE: { status: 503, title: 'No node could be reached', retryable: true },
+  ERR_NO_INSTANCE: { status: 503, title: 'No instance of the service is registered', retryable: true },
+  ERR_NO_HEALTHY_INSTANCE: { status: 503, title: 'No instance of the service is passing', retryable: true },
 
   // Reported by a node that starts or stops, never by a request: exit messages of the CLI, rejections of `startNode()`.
   ERR_CONFIG: { status: 500, title: 'Invalid configuration', retryable: false },
@@ -58,6 +66,7 @@ export const ERRORS = {
   ERR_BOOTSTRAP_CONFLICT: { status: 500, title: 'The initial members do not agree', retryable: false },
   ERR_MEMBER_REPLACED: { status: 500, title: 'This name belongs to another member', retryable: false },
   ERR_WRONG_SECRET: { status: 500, title: 'Cluster secret is wrong', retryable: false },
+  ERR_BAD_TOKEN: { status: 500, title: 'Join token is malformed, expired or of another cluster', retryable: false },
   ERR_WRONG_CLUSTER: { status: 500, title: 'Peer belongs to another cluster', retryable: false },
   ERR_WRONG_PROTOCOL: { status: 500, title: 'Peer speaks another version of the protocol', retryable: false },
   ERR_INVARIANT: { status: 500, title: 'An impossible state was reached', retryable: false },

@@ -20,7 +20,7 @@ import type { ConnectOptions } from './client/options.ts';
 import { KvorumError } from './errors.ts';
 import { startHttp } from './http/server.ts';
 import { startIsolated } from './isolate/isolated-node.ts';
-import { Node } from './node/node.ts';
+import { openNode } from './node/open.ts';
 import { realPlatform } from './node/real-platform.ts';
 import type { KvorumNode, NodeOptions as Options } from './node/types.ts';
 
@@ -33,14 +33,19 @@ export type {
   DeleteAnswer,
   GetAnswer,
   HttpOptions,
+  JoinToken,
+  JoinTokenOptions,
   Key,
   KvorumNode,
   Limits,
   ListAnswer,
   ListOptions,
   Logger,
+  MemberAnswer,
   MemberInfo,
+  Members,
   MutationOptions,
+  NewMember,
   PutAnswer,
   PutOptions,
   Readiness,
@@ -93,7 +98,10 @@ export interface NodeOptions extends Options {
 }
 
 /** Of `node.client()`. */
-export type EmbeddedClientOptions = Omit<ConnectOptions, 'token' | 'fetch' | 'secret' | 'name' | 'preferLeader'>;
+export type EmbeddedClientOptions = Omit<
+  ConnectOptions,
+  'token' | 'fetch' | 'secret' | 'name' | 'preferLeader' | 'discover'
+>;
 
 /** What `startNode` gives: a node, and clients of it. */
 export interface EmbeddedNode extends KvorumNode {
@@ -124,7 +132,7 @@ export async function startNode({ isolate = false, ...options }: NodeOptions = {
 }
 
 async function startHere(options: Options): Promise<KvorumNode> {
-  const node = await Node.open(options, realPlatform);
+  const node = await openNode(options, realPlatform);
   try {
     const { http, logger } = options;
     if (http !== undefined && http !== false) {

@@ -292,9 +292,13 @@ export interface MemberInfo {
   /** Base URL of its HTTP API, null without. */
   readonly http: string | null;
   readonly pid: number | null;
-  readonly health: 'alive' | 'unreachable';
+  /** `suspect`: it did not answer of late, and may be slow, cut off or gone. `unreachable`: it has left, or is taken for dead. */
+  readonly health: 'alive' | 'suspect' | 'unreachable';
   readonly matchIndex: number | null;
   readonly appliedIndex: number | null;
+  /** What its owner has it say of itself; null for nothing. */
+  readonly metadata: Readonly<Record<string, string>> | null;
+  readonly incarnation: number | null;
 }
 
 /** The cluster, as the node that answered knows it. */
@@ -364,5 +368,8 @@ export interface ClientTransport {
   counterDelete(name: string, attempt: Attempt): Promise<{ readonly deleted: boolean }>;
 
   cluster(attempt: Attempt): Promise<ClusterInfo>;
+  members(attempt: Attempt): Promise<readonly MemberInfo[]>;
+  /** What is now, then whatever comes. */
+  membersWatch(request: { readonly idleMs: number }, attempt: Attempt): Promise<Stream<readonly MemberInfo[]>>;
   close(): Promise<void>;
 }

@@ -2,7 +2,7 @@
  * Makes calls until one is answered: chooses the endpoint, numbers writes, tries again what may be tried again, and stops at the deadline.
  */
 import { KvorumError } from '../errors.ts';
-import type { Attempt, ClientTransport, Once } from './api.ts';
+import type { Attempt, ClientTransport, ClusterInfo, Once } from './api.ts';
 import { Backoff } from './backoff.ts';
 import type { BackoffOptions } from './backoff.ts';
 import type { Endpoints } from './endpoints.ts';
@@ -48,7 +48,7 @@ export type Send<T> = (transport: ClientTransport, attempt: Attempt) => Promise<
 const GRACE_MS = 500;
 /** A session that is gone again and again is not a session. */
 const MAX_SESSIONS_A_WRITE = 3;
-const LEADER_CHECK_MS = 5000;
+const LOOK_AT_CLUSTER_MS = 5000;
 const MAX_WAITING_WRITES = 10_000;
 const MAX_WAITING_SESSIONS = 16;
 const SESSION_IDLE_MS = 300_000;
@@ -91,7 +91,7 @@ export class Caller {
   readonly #waiting: WriteLane;
   readonly #scopes = new Set<Scope>();
   #closing: KvorumError | null = null;
-  #leaderCheckedAt = -Infinity;
+  #clusterSeenAt = -Infinity;
 
   constructor(environment: ClientEnvironment, endpoints: Endpoints, options: CallerOptions) {
     this.environment = environment;
@@ -167,7 +167,7 @@ export class Caller {
             (scope) => send(endpoint.transport, scope),
           );
           this.endpoints.answered(endpoint);
-          if (this.options.preferLeader) this.#lookForLeader(endpoint);
+          if (this.options.preferLeader || this.endpoints.discovers) this.#lookAtCluster(endpoint);
           return result;
         } catch (thrown) {
           throwIfAborted(options.signal);
@@ -189,7 +189,7 @@ export class Caller {
             this.endpoints.answered(endpoint);
             throw giveUp(error);
           }
-          this.#leaderCheckedAt = -Infinity;
+          this.#clusterSeenAt = -Infinity;
           this.endpoints.failed(endpoint, this.environment.now(), retryAfterMs(error));
           failed = endpoint;
           last = error;
@@ -338,10 +338,10 @@ export class Caller {
   }
 
   /** In the background: a call is not kept waiting to make the next one shorter. */
-  #lookForLeader(endpoint: Endpoint): void {
+  #lookAtCluster(endpoint: Endpoint): void {
     const now = this.environment.now();
-    if (now - this.#leaderCheckedAt < LEADER_CHECK_MS) return;
-    this.#leaderCheckedAt = now;
+    if (now - this.#clusterSeenAt < LOOK_AT_CLUSTER_MS) return;
+    this.#clusterSeenAt = now;
     const timeoutMs = this.options.attemptTimeoutMs;
     const scope = new Scope(timeoutMs, null, false);
     this.#within(
@@ -351,11 +351,21 @@ export class Caller {
       () => noAnswer(endpoint, timeoutMs),
       () => endpoint.transport.cluster(scope),
     ).then(
-      (cluster) => this.endpoints.prefer(cluster),
+      (cluster) => this.#sawCluster(cluster),
       () => {
         // Whoever answers is good enough.
       },
     );
+  }
+
+  #sawCluster(cluster: ClusterInfo): void {
+    if (this.#closing !== null) return;
+    for (const gone of this.endpoints.update(cluster.members)) {
+      gone.close().catch(() => {
+        // Nobody uses it any more.
+      });
+    }
+    if (this.options.preferLeader) this.endpoints.prefer(cluster);
   }
 }
 

@@ -23,6 +23,7 @@ import { durationMs } from './duration.ts';
 import type { Duration } from './duration.ts';
 import { Election } from './election.ts';
 import { Endpoints } from './endpoints.ts';
+import type { Discovery } from './endpoints.ts';
 import { entriesOf, entryOf, entryOrNull, keyEntryOf } from './entry.ts';
 import type { Entry, KeyEntry } from './entry.ts';
 import { REAL_ENVIRONMENT } from './environment.ts';
@@ -30,6 +31,7 @@ import { openLease, runOptions } from './lease.ts';
 import type { Lease, LeaseOptions } from './lease.ts';
 import { acquireLock, Locks } from './lock.ts';
 import type { Lock, LockOptions, SemaphoreOptions } from './lock.ts';
+import { Members } from './members.ts';
 import type {
   CallOptions,
   ConnectOptions,
@@ -41,6 +43,7 @@ import type {
   WriteOptions,
 } from './options.ts';
 import { withOutcome } from './retry.ts';
+import { Services } from './services/services.ts';
 import { txnRequest, txnResult } from './txn.ts';
 import type { Operation, Transaction, TransactionResult } from './txn.ts';
 import { openWatch } from './watch.ts';
@@ -86,6 +89,10 @@ export interface Page<E> {
 export class Client<V = string, I = V> implements AsyncDisposable {
   /** Locks as others see them: `get`, `list`, `break`. */
   readonly locks: Locks;
+  /** Who is in the cluster: `list`, `watch`. */
+  readonly members: Members;
+  /** The service registry: `register`, `list`, `watch`, `pick`. */
+  readonly services: Services;
   readonly #core: Core;
   readonly #codec: Codec<V, I>;
 
@@ -94,6 +101,8 @@ export class Client<V = string, I = V> implements AsyncDisposable {
     this.#core = core;
     this.#codec = codec;
     this.locks = new Locks(core);
+    this.members = new Members(core);
+    this.services = new Services(core);
   }
 
   /**
@@ -360,7 +369,8 @@ export class Client<V = string, I = V> implements AsyncDisposable {
 export function clientOver<V, I>(
   transports: readonly ClientTransport[],
   codec: Codec<V, I>,
-  options: Omit<ConnectOptions, 'fetch' | 'token'>,
+  options: Omit<ConnectOptions, 'fetch' | 'token' | 'discover'>,
+  discovery: Discovery | null = null,
 ): Client<V, I> {
   const { environment = REAL_ENVIRONMENT, sessionWindow = 512 } = options;
   if (!Number.isSafeInteger(sessionWindow) || sessionWindow < 1 || sessionWindow > 1000) {
@@ -371,7 +381,7 @@ export function clientOver<V, I>(
     if (value < atLeast) throw invalidOption(name, `must be at least ${atLeast} ms`);
     return value;
   };
-  const endpoints = new Endpoints(transports, Math.floor(environment.random() * transports.length));
+  const endpoints = new Endpoints(transports, Math.floor(environment.random() * transports.length), discovery);
   const caller = new Caller(environment, endpoints, {
     timeoutMs: ms('timeout', '10s', 1),
     // Nodes take no longer time.

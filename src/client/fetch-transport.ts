@@ -21,6 +21,7 @@ import type {
   ListAnswer,
   ListRequest,
   LockInfo,
+  MemberInfo,
   PutAnswer,
   PutRequest,
   RawBatch,
@@ -280,6 +281,14 @@ export class FetchTransport implements ClientTransport {
     return answer as unknown as ClusterInfo;
   }
 
+  async members(attempt: Attempt): Promise<readonly MemberInfo[]> {
+    return memberList(await this.#get('/v1/cluster/members', attempt));
+  }
+
+  membersWatch({ idleMs }: { readonly idleMs: number }, attempt: Attempt): Promise<Stream<readonly MemberInfo[]>> {
+    return this.#stream('/v1/cluster/watch', null, idleMs, attempt, ({ data }) => memberList(jsonOf(data)));
+  }
+
   /** Connections belong to `fetch`. */
   async close(): Promise<void> {}
 
@@ -421,6 +430,15 @@ function lockInfo(json: Json): LockInfo {
   array(json, 'holders');
   array(json, 'queue');
   return json as unknown as LockInfo;
+}
+
+function memberList(json: Json): readonly MemberInfo[] {
+  return array(json, 'members').map((member) => {
+    const fields = object(member, 'a member');
+    for (const name of ['id', 'name', 'role', 'health']) string(fields, name);
+    array(fields, 'addresses');
+    return fields as unknown as MemberInfo;
+  });
 }
 
 function electionInfo(json: Json): ElectionInfo {

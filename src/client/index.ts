@@ -75,6 +75,13 @@ export type { Lock, LockOptions, Locks, SemaphoreOptions } from './lock.ts';
 export type { CampaignOptions, Election, ObserveOptions, Term } from './election.ts';
 export type { Barrier } from './barrier.ts';
 export type { Counter } from './counter.ts';
+export type { Members } from './members.ts';
+export type { ServiceListOptions, Services, ServiceWatchOptions } from './services/services.ts';
+export type { RegisterOptions, Registration } from './services/registration.ts';
+export type { Checker, CheckTiming, HealthCheck } from './services/check.ts';
+export type { EjectionOptions, HealthHint, Picker, PickOptions } from './services/picker.ts';
+export type { InstanceStatus, ServiceInstance, ServiceView } from './services/instance.ts';
+export type { ServiceSummary } from './services/census.ts';
 export type {
   BarrierInfo,
   ClusterInfo,

@@ -25,6 +25,7 @@ import type {
   ListAnswer,
   ListRequest,
   LockInfo,
+  MemberInfo,
   Once,
   PutAnswer,
   PutRequest,
@@ -121,6 +122,10 @@ export interface NodeCalls {
   readonly barriers: {
     enter(name: string, options: Seat & { parties: number }): Promise<SeatAnswer>;
     get(name: string, options?: Call): Promise<BarrierInfo>;
+  };
+  readonly members: {
+    list(options?: Call): Promise<readonly MemberInfo[]>;
+    watch(options?: Call): AsyncIterator<readonly MemberInfo[]> & { close(): void };
   };
   readonly counters: {
     add(name: string, delta?: number, options?: Mutation): Promise<{ readonly value: number }>;
@@ -308,16 +313,15 @@ export abstract class NodeTransport<N extends NodeCalls = NodeCalls> implements 
     { name }: { readonly name: string; readonly idleMs: number },
     attempt: Attempt,
   ): Promise<Stream<ElectionInfo>> {
-    return this.on(attempt, (node) => {
-      const observation = node.elections.observe(name, call(attempt));
-      return Promise.resolve({
-        next: async () => {
-          const { done, value } = await observation.next();
-          return done === true ? null : value;
-        },
-        close: () => observation.close(),
-      });
-    });
+    return this.on(attempt, (node) => Promise.resolve(streamOf(node.elections.observe(name, call(attempt)))));
+  }
+
+  members(attempt: Attempt): Promise<readonly MemberInfo[]> {
+    return this.on(attempt, (node) => node.members.list(call(attempt)));
+  }
+
+  membersWatch(_request: { readonly idleMs: number }, attempt: Attempt): Promise<Stream<readonly MemberInfo[]>> {
+    return this.on(attempt, (node) => Promise.resolve(streamOf(node.members.watch(call(attempt)))));
   }
 
   barrierEnter(request: EnterRequest, attempt: Attempt): Promise<SeatAnswer> {
@@ -404,4 +408,14 @@ function revisionOf(position: string, group: number): number {
     throw new KvorumError('ERR_INVALID_ARGUMENT', 'this is no position that a watch of this cluster has told');
   }
   return Number(match[2]);
+}
+
+function streamOf<T>(observation: AsyncIterator<T> & { close(): void }): Stream<T> {
+  return {
+    next: async () => {
+      const { done, value } = await observation.next();
+      return done === true ? null : value;
+    },
+    close: () => observation.close(),
+  };
 }

@@ -19,6 +19,12 @@ export interface ConnectOptions {
   readonly name?: string;
   /** Ask the leader where possible, which saves a step between nodes. Looks at the cluster every 5 s while there are calls. Default false. */
   readonly preferLeader?: boolean;
+  /**
+   * Keep the endpoints up to date from the members of the cluster that are alive, those that are suspected last; the endpoints given stay as the last resort. Looks at the cluster every 5 s while
+   * there are calls, and again after a failure. Members are asked where they say that they are (`--http`, `--advertise`): of no use where this client reaches them elsewhere. Default
+   * false.
+   */
+  readonly discover?: boolean;
   /** Who this is (any JSON up to 4 KiB), shown with leases and locks. Default: nothing. */
   readonly owner?: unknown;
   readonly backoff?: BackoffOptions;

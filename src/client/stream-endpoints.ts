@@ -1,6 +1,7 @@
 /** `kvorum://HOST:PEERPORT`, which loads what it needs (and what a browser does not have) with the first call. */
 import { KvorumError } from '../errors.ts';
 import type { ClientTransport } from './api.ts';
+import type { Streams } from './stream/open.ts';
 
 const PREFIX = 'kvorum://';
 
@@ -10,6 +11,7 @@ export function isStreamEndpoint(endpoint: string): boolean {
 
 const METHODS = [
   ...(['put', 'get', 'delete', 'deleteRange', 'list', 'txn', 'compact', 'watch', 'cluster'] as const),
+  ...(['members', 'membersWatch'] as const),
   ...(['leaseGrant', 'leaseRenew', 'leaseRevoke', 'leaseGet', 'leaseList'] as const),
   ...(['lockAcquire', 'lockRenew', 'lockRelease', 'lockGet', 'lockList', 'lockBreak'] as const),
   ...(['electionCampaign', 'electionProclaim', 'electionResign', 'electionGet', 'electionObserve'] as const),
@@ -23,28 +25,32 @@ const ALL: readonly (Name extends (typeof METHODS)[number] ? Name : never)[] = M
 /** As seen by who passes on whatever is given. */
 type Loaded = Readonly<Record<string, (request: unknown, attempt: unknown) => Promise<unknown>>>;
 
-/** One transport an endpoint. Throws ERR_INVALID_ARGUMENT for an endpoint that is none, or without a secret. */
-export function streamTransports(
-  endpoints: readonly string[],
-  options: { readonly secret?: string | undefined; readonly name?: string | undefined },
-): ClientTransport[] {
-  const addresses = endpoints.map(addressOf);
-  const { secret, name } = options;
-  if (name !== undefined && (name === '' || name.length > 63)) throw invalid('name must have 1 to 63 characters');
-  if (secret === undefined) throw invalid('kvorum:// endpoints need the secret of the cluster (`secret`)');
-  let loading: Promise<ClientTransport[]> | null = null;
-  const load = (): Promise<ClientTransport[]> => {
-    loading ??= import('./stream/open.ts').then(({ openStreams }) => openStreams(addresses, { secret, name }));
-    return loading;
-  };
-  return addresses.map((address, index) => {
+/** Makes transports, one an endpoint, that share a key. What they stand on ends with the last of them. */
+export class StreamEndpoints {
+  readonly #options: { readonly secret: string; readonly name?: string | undefined };
+  #loading: Promise<Streams> | null = null;
+  #open = 0;
+
+  /** Throws ERR_INVALID_ARGUMENT without a secret. */
+  constructor({ secret, name }: { readonly secret?: string | undefined; readonly name?: string | undefined }) {
+    if (name !== undefined && (name === '' || name.length > 63)) throw invalid('name must have 1 to 63 characters');
+    if (secret === undefined) throw invalid('kvorum:// endpoints need the secret of the cluster (`secret`)');
+    this.#options = { secret, name };
+  }
+
+  /** Throws ERR_INVALID_ARGUMENT for an endpoint that is none. */
+  open(endpoint: string): ClientTransport {
+    const address = addressOf(endpoint);
+    this.#open++;
     let transport: ClientTransport | null = null;
-    const reach = async (): Promise<ClientTransport> => (transport = (await load())[index]!);
+    let closing: Promise<void> | null = null;
+    const reach = async (): Promise<ClientTransport> => {
+      const streams = await this.#load();
+      return (transport ??= streams.open(address));
+    };
     const lazy: Record<string, unknown> = {
       endpoint: PREFIX + address,
-      close: async () => {
-        if (loading !== null) await (await reach()).close();
-      },
+      close: () => (closing ??= this.#close(transport)),
     };
     for (const method of ALL) {
       const pass = (to: ClientTransport, request: unknown, attempt: unknown): Promise<unknown> =>
@@ -54,7 +60,28 @@ export function streamTransports(
     }
     Object.defineProperty(lazy, 'servedBy', { get: () => transport?.servedBy ?? null });
     return lazy as unknown as ClientTransport;
-  });
+  }
+
+  #load(): Promise<Streams> {
+    this.#loading ??= import('./stream/open.ts').then(({ openStreams }) => openStreams(this.#options));
+    return this.#loading;
+  }
+
+  async #close(transport: ClientTransport | null): Promise<void> {
+    await transport?.close();
+    if (--this.#open > 0 || this.#loading === null) return;
+    await (await this.#loading).close();
+  }
+}
+
+/** Throws ERR_INVALID_ARGUMENT for an endpoint that is none. */
+export function checkStreamEndpoint(endpoint: string): void {
+  addressOf(endpoint);
+}
+
+/** Address of a peer port as an endpoint. */
+export function streamEndpoint(address: string): string {
+  return PREFIX + address;
 }
 
 function addressOf(endpoint: string): string {

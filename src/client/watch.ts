@@ -2,8 +2,20 @@
  * Watches: what changes, revision by revision, each once and in order, whatever becomes of the nodes and the connections in between.
  */
 import { KvorumError } from '../errors.ts';
-import type { ClientTransport, Key, KeySpan, RawBatch, RawEntry, RawEvent, RawKeyEntry, WatchRequest } from './api.ts';
+import type {
+  ClientTransport,
+  Consistency,
+  Key,
+  KeySpan,
+  ListAnswer,
+  RawBatch,
+  RawEntry,
+  RawEvent,
+  RawKeyEntry,
+  WatchRequest,
+} from './api.ts';
 import { bytesOfByteKey, keyAfter, textOfByteKey } from './bytes.ts';
+import type { RunOptions } from './caller.ts';
 import type { Codec } from './codec.ts';
 import type { Core } from './core.ts';
 import { durationMs } from './duration.ts';
@@ -225,32 +237,49 @@ async function resync<V>(
   span: WatchRequest['span'],
   signal: AbortSignal,
 ): Promise<ResyncBatch<V>> {
+  // As long as it takes: the watch goes on when there is a node again.
+  const { revision, entries } = await listAll(core, span, { signal, timeoutMs: Infinity });
+  return { resync: true, revision, entries: await entriesOf(entries, codec) };
+}
+
+/** Everything there is now, in one revision. */
+export async function listAll(
+  core: Core,
+  span: WatchRequest['span'],
+  run: RunOptions,
+  consistency?: Consistency,
+): Promise<{ readonly revision: number; readonly entries: readonly (RawEntry | RawKeyEntry)[] }> {
   for (let lists = 1; ; lists++) {
+    const entries: (RawEntry | RawKeyEntry)[] = [];
+    let revision = 0;
     try {
-      const { revision, entries } = await listAll(core, span, signal);
-      return { resync: true, revision, entries: await entriesOf(entries, codec) };
+      for await (const page of listPages(core, span, run, consistency)) {
+        ({ revision } = page);
+        for (const entry of page.entries) entries.push(entry);
+      }
+      return { revision, entries };
     } catch (error) {
       if (!KvorumError.is(error, 'ERR_COMPACTED') || lists === MAX_LISTS) throw error;
     }
   }
 }
 
-async function listAll(
+/** All pages of what is there now, of one revision. */
+export async function* listPages(
   core: Core,
   span: WatchRequest['span'],
-  signal: AbortSignal,
-): Promise<{ readonly revision: number; readonly entries: readonly (RawEntry | RawKeyEntry)[] }> {
-  const entries: (RawEntry | RawKeyEntry)[] = [];
+  run: RunOptions,
+  consistency?: Consistency,
+): AsyncGenerator<ListAnswer, undefined> {
   const bounds = listBounds(span);
   let cursor: string | undefined;
   for (;;) {
-    const request = { ...bounds, limit: PAGE, cursor };
-    // As long as it takes: the watch goes on when there is a node again.
-    const page = await core.caller.run('read', { signal, timeoutMs: Infinity }, (transport: ClientTransport, attempt) =>
+    const request = { ...bounds, limit: PAGE, cursor, consistency };
+    const page = await core.caller.run('read', run, (transport: ClientTransport, attempt) =>
       transport.list(request, attempt),
     );
-    for (const entry of page.entries) entries.push(entry);
-    if (page.nextCursor === null) return { revision: page.revision, entries };
+    yield page;
+    if (page.nextCursor === null) return undefined;
     cursor = page.nextCursor;
   }
 }

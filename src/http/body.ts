@@ -207,6 +207,22 @@ export function jsonField(description: string, maxBytes: number): Field<unknown>
   };
 }
 
+/** A JSON object, up to so many bytes of it. */
+export function objectField(description: string, maxBytes: number): Field<Readonly<Record<string, unknown>>> {
+  const any = jsonField(description, maxBytes);
+  return {
+    schema: Type.Object(
+      {},
+      { additionalProperties: true, description: `${description}. Up to ${maxBytes} bytes of JSON` },
+    ),
+    required: false,
+    parse(value, path) {
+      any.parse(value, path);
+      return objectOf(value, path);
+    },
+  };
+}
+
 /** Writing JSON recurses, and a body has room for nesting that no stack has. */
 const MAX_DEPTH = 64;
 

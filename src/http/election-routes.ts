@@ -1,15 +1,14 @@
 /** Elections: /v1/elections. */
 import { Buffer } from 'node:buffer';
 
-import { KvorumError } from '../errors.ts';
 import type { CampaignOptions, ElectionInfo } from '../node/coordination.ts';
 import { bodyParser } from './body.ts';
 import { callOptions, mutationOptions } from './call.ts';
 import type { Open } from './call.ts';
-import type { EventSource } from './event-stream.ts';
 import type { Exchange } from './exchange.ts';
 import { ACQUIRE_ERRORS, acquireOptions, answerAcquired, nameIn } from './holding.ts';
 import { ONCE_ERRORS } from './once.ts';
+import { firstOf, ObservationSource } from './observation-source.ts';
 import { CAMPAIGN, PROCLAIM, RESIGN } from './requests.ts';
 import { JSON_BODY_ERRORS, jsonAnswer, jsonBody, READS, TIMEOUT_QUERY, WRITES, writtenAnswer } from './route.ts';
 import type { Route } from './route.ts';
@@ -65,65 +64,12 @@ function electionJson({ name, leader, value, token }: ElectionInfo): string {
 
 // --- observe -----------------------------------------------------------------------------------------------------
 
-type Observation = AsyncIterableIterator<ElectionInfo> & { close(): void };
-
 function observeElection(exchange: Exchange): void {
   const { timeout } = exchange.query(TIMEOUT_QUERY);
   const observation = exchange.service.node.elections.observe(nameIn(exchange, PREFIX), callOptions(exchange, timeout));
-  // What goes wrong before anything is known is answered by a problem, not told in a stream.
-  const first = observation.next().catch((error: unknown) => {
-    observation.close();
-    throw error;
-  });
-  exchange.settle(first, (self, result) => self.stream(new ElectionSource(observation, result)));
-}
-
-class ElectionSource implements EventSource {
-  readonly #observation: Observation;
-  #event: Buffer | null = null;
-  #failure: { readonly thrown: unknown } | null = null;
-  #asked = false;
-
-  constructor(observation: Observation, first: IteratorResult<ElectionInfo>) {
-    this.#observation = observation;
-    this.#came(first);
-  }
-
-  take(): Buffer | null {
-    const event = this.#event;
-    if (event === null && this.#failure !== null) throw this.#failure.thrown;
-    this.#event = null;
-    return event;
-  }
-
-  rest(wake: () => void): void {
-    if (this.#asked) return;
-    this.#asked = true;
-    this.#observation.next().then(
-      (result) => {
-        this.#asked = false;
-        this.#came(result);
-        wake();
-      },
-      (thrown: unknown) => {
-        this.#failure = { thrown };
-        wake();
-      },
-    );
-  }
-
-  beat(): null {
-    return null;
-  }
-
-  close(): void {
-    this.#observation.close();
-  }
-
-  #came(result: IteratorResult<ElectionInfo>): void {
-    if (result.done === true) this.#failure = { thrown: new KvorumError('ERR_CLOSED', 'the observation has ended') };
-    else this.#event = Buffer.from(`data: ${electionJson(result.value)}\n\n`);
-  }
+  exchange.settle(firstOf(observation), (self, first) =>
+    self.stream(new ObservationSource(observation, first, (info) => Buffer.from(`data: ${electionJson(info)}\n\n`))),
+  );
 }
 
 export const ELECTION_ROUTES: readonly Route[] = [

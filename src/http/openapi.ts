@@ -89,6 +89,7 @@ export function openApiOf(routes: readonly Route[], version: string): OpenApiDoc
       { name: 'elections', description: 'One leader, and what it stands for.' },
       { name: 'barriers', description: 'Nobody goes on until all are there.' },
       { name: 'counters', description: 'Numbers to add to.' },
+      { name: 'services', description: 'Who offers what, where, and whether it is well.' },
       { name: 'cluster', description: 'Members and leadership.' },
       { name: 'operations', description: 'Probes, metrics and documents.' },
     ],
@@ -128,7 +129,16 @@ const PATH_PARAMETERS: Readonly<Record<string, Omit<Parameter, 'name' | 'in' | '
     description: 'One segment of percent-encoded UTF-8, at most 512 bytes when decoded; "/" is %2F. Not "." or "..".',
     schema: { type: 'string', minLength: 1, maxLength: MAX_NAME_BYTES },
   },
+  instance: {
+    description: 'Id of an instance, written as a name is',
+    schema: { type: 'string', minLength: 1, maxLength: MAX_NAME_BYTES },
+  },
   id: { description: 'Id of a lease', schema: { type: 'string', pattern: '^[0-9]{1,20}$' } },
+  // Of a tag, before those of all.
+  'cluster id': {
+    description: 'Id or name of a member',
+    schema: { type: 'string', minLength: 1, maxLength: MAX_NAME_BYTES },
+  },
 };
 
 function pathParameters(route: Route): Parameter[] {
@@ -136,7 +146,7 @@ function pathParameters(route: Route): Parameter[] {
     name: name!,
     in: 'path',
     required: true,
-    ...PATH_PARAMETERS[name!]!,
+    ...(PATH_PARAMETERS[`${route.tag} ${name!}`] ?? PATH_PARAMETERS[name!]!),
   }));
 }
 

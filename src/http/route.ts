@@ -19,6 +19,7 @@ export type Tag =
   | 'elections'
   | 'barriers'
   | 'counters'
+  | 'services'
   | 'cluster'
   | 'operations';
 

@@ -6,8 +6,10 @@ import { ELECTION_ROUTES } from './election-routes.ts';
 import { KV_ROUTES } from './kv-routes.ts';
 import { LEASE_ROUTES } from './lease-routes.ts';
 import { LOCK_ROUTES } from './lock-routes.ts';
+import { MEMBER_ROUTES } from './member-routes.ts';
 import { OPERATION_ROUTES } from './operation-routes.ts';
 import type { Route } from './route.ts';
+import { SERVICE_ROUTES } from './service-routes.ts';
 import { TXN_ROUTES } from './txn-routes.ts';
 import { WATCH_ROUTES } from './watch-routes.ts';
 
@@ -20,6 +22,8 @@ export const ROUTES: readonly Route[] = [
   ...ELECTION_ROUTES,
   ...BARRIER_ROUTES,
   ...COUNTER_ROUTES,
+  ...SERVICE_ROUTES,
   ...CLUSTER_ROUTES,
+  ...MEMBER_ROUTES,
   ...OPERATION_ROUTES,
 ];

@@ -2,6 +2,7 @@
 import type { TSchema } from 'typebox';
 import { Type } from 'typebox';
 
+import { STATUSES } from '../client/services/instance.ts';
 import type { ErrorCode } from '../errors.ts';
 import { ERRORS } from '../errors.ts';
 import type { BodySpec } from './body.ts';
@@ -9,12 +10,17 @@ import { schemaOf } from './body.ts';
 import {
   ACQUIRE_LOCK,
   ADD,
+  ADD_MEMBER,
   CAMPAIGN,
   COMPACT,
   ENTER,
   GRANT,
   HOLDER,
+  JOIN_TOKEN,
   PROCLAIM,
+  REPLACE_MEMBER,
+  REGISTER,
+  REPORT,
   RESIGN,
   TRANSFER,
   TXN_DELETE,
@@ -81,9 +87,22 @@ export const Member = Type.Object({
   addresses: Type.Array(Type.String()),
   http: nullable(Type.String({ description: 'Base URL of its HTTP API' })),
   pid: nullable(Type.Integer()),
-  health: Type.Enum(['alive', 'unreachable']),
+  health: Type.Enum(['alive', 'suspect', 'unreachable'], {
+    description:
+      'As this node sees it; suspect: it did not answer of late; unreachable: it has left, or is taken for dead',
+  }),
   matchIndex: nullable(Type.Integer()),
   appliedIndex: nullable(Type.Integer()),
+  metadata: nullable(
+    Type.Record(Type.String(), Type.String(), { description: 'What its owner has it say of itself; null: nothing' }),
+  ),
+  incarnation: nullable(
+    Type.Integer({ description: 'Grows with its starts and when it speaks up; null: not heard of yet' }),
+  ),
+});
+
+export const MemberList = Type.Object({
+  members: Type.Array(Type.Ref('#/components/schemas/Member')),
 });
 
 export const Cluster = Type.Object({
@@ -97,6 +116,21 @@ export const Cluster = Type.Object({
 
 export const TransferAnswer = Type.Object({
   leader: nullable(Type.String({ description: 'Name of the leader now' })),
+});
+
+export const MemberAnswer = Type.Object({
+  id: id('Member id'),
+  name: Type.String(),
+  role: Type.Enum(['voter', 'learner'], { description: 'What it is now' }),
+});
+
+export const RemovedAnswer = Type.Object({
+  removed: Type.Boolean({ description: 'False: there was no such member' }),
+});
+
+export const JoinToken = Type.Object({
+  token: Type.String({ description: 'Whoever has it can join until it expires' }),
+  expiresMs: count('Milliseconds since the epoch, by the clock of the node that made it'),
 });
 
 // --- transactions ------------------------------------------------------------------------------------------------
@@ -284,6 +318,51 @@ export const Barrier = Type.Object({ name, parties: count('Awaited'), entered: c
 
 export const Counter = Type.Object({ name, value: Type.Integer() });
 
+// --- services ----------------------------------------------------------------------------------------------------
+
+const instance = Type.String({ description: 'Id of the instance' });
+const status = Type.Enum([...STATUSES]);
+
+export const RegisterAnswer = Type.Object({ name, instance, lease, ttlMs: count('Of the lease: renew it before') });
+
+export const ReportAnswer = Type.Object({
+  name,
+  instance,
+  status,
+  changed: Type.Boolean({ description: 'False: it was known, and nothing was written' }),
+});
+
+export const DeregisterAnswer = Type.Object({
+  deregistered: Type.Boolean({ description: 'False: there was none' }),
+});
+
+export const ServiceInstance = Type.Object({
+  instance,
+  address: Type.String({ description: 'Where it is reached' }),
+  version: nullable(Type.String()),
+  weight: Type.Integer({ minimum: 1, description: 'Its part of the work' }),
+  metadata: Type.Object({}, { additionalProperties: true }),
+  status,
+  note: nullable(Type.String({ description: 'Why it has that status' })),
+  lease: nullable(lease),
+  createRevision: revision('Of its registration'),
+  modRevision: revision('Of what it said last'),
+});
+
+export const ServiceView = Type.Object({
+  name,
+  revision: revision('That the list is of'),
+  instances: Type.Array(Type.Ref('#/components/schemas/ServiceInstance'), { description: 'In the order of their ids' }),
+});
+
+export const ServiceList = Type.Object({
+  revision: revision('That the list is of'),
+  services: Type.Array(
+    Type.Object({ name, instances: count('All that are registered'), passing: count('Those that are passing') }),
+  ),
+  next: nullable(Type.String({ description: 'Give it as after for the next page; null at the end' })),
+});
+
 export const DeletedAnswer = Type.Object({ deleted: Type.Boolean({ description: 'False: there was none' }) });
 
 export const Problem = Type.Object(
@@ -323,6 +402,13 @@ export const SCHEMAS = {
   Member,
   TransferRequest: schemaOf(TRANSFER, 'To whom'),
   TransferAnswer,
+  AddMemberRequest: schemaOf(ADD_MEMBER, 'A new member'),
+  MemberAnswer,
+  MemberList,
+  ReplaceMemberRequest: schemaOf(REPLACE_MEMBER, 'Who takes the place'),
+  RemovedAnswer,
+  JoinTokenRequest: schemaOf(JOIN_TOKEN, 'What the token is for'),
+  JoinToken,
   TxnRequest,
   TxnCompare,
   TxnOperation,
@@ -354,6 +440,14 @@ export const SCHEMAS = {
   AddRequest: schemaOf(ADD, 'How much'),
   Counter,
   DeletedAnswer,
+  RegisterRequest: schemaOf(REGISTER, 'What it is'),
+  RegisterAnswer,
+  ReportRequest: schemaOf(REPORT, 'How it is'),
+  ReportAnswer,
+  DeregisterAnswer,
+  ServiceInstance,
+  ServiceView,
+  ServiceList,
   Problem,
 } as const;
 

@@ -112,6 +112,7 @@ class IsolatedNode implements KvorumNode {
   readonly elections: KvorumNode['elections'];
   readonly barriers: KvorumNode['barriers'];
   readonly counters: KvorumNode['counters'];
+  readonly members: KvorumNode['members'];
   readonly put: KvorumNode['put'];
   readonly get: KvorumNode['get'];
   readonly delete: KvorumNode['delete'];
@@ -156,6 +157,7 @@ class IsolatedNode implements KvorumNode {
     this.elections = remote.elections;
     this.barriers = remote.barriers;
     this.counters = remote.counters;
+    this.members = remote.members;
     this.put = remote.put.bind(remote);
     this.get = remote.get.bind(remote);
     this.delete = remote.delete.bind(remote);

@@ -97,10 +97,10 @@ export interface RecordView {
   put(key: Uint8Array, value: Uint8Array): void;
   delete(key: Uint8Array): void;
   /**
-   * As `put`, of a key that nothing is stored under. The value is made when somebody wants it: what is deleted soon is never made, and never reaches the disk. `bytes`: about
-   * how long it will be. A view that has no use for it leaves it out.
+   * As `put`, but the value is made when somebody wants it: what is overwritten or deleted soon is never made. `bytes`: about how much memory it takes until then. `fresh`: nothing
+   * is stored under the key, so that a deletion that comes soon need not reach the disk either. A view that has no use for it leaves it out.
    */
-  putLater?(key: Uint8Array, bytes: number, make: () => Uint8Array): void;
+  putLater?(key: Uint8Array, bytes: number, make: () => Uint8Array, fresh: boolean): void;
 }
 
 /** What the store cannot tell from its history records: kept with the machine's meta record. */

@@ -75,8 +75,7 @@ export class Coordinator {
   /** False: the record is of none of these tables. */
   restore(key: Uint8Array, value: Uint8Array): boolean {
     if (key[0] === TABLES.once) {
-      const { name, record } = restoreOnce(key, value);
-      this.once.restore(name, record);
+      restoreOnce(key, value, this.once);
       return true;
     }
     const table = this.#tables.get(key[0] as number);

@@ -29,7 +29,7 @@ import { COMMAND_KINDS, decodeCommand, type DecodedCommand } from './command.ts'
 import { Coordinator } from './coordinator.ts';
 import { digestOf } from './digest.ts';
 import { faultOf, faultOfOnce } from './limits.ts';
-import { parseMembers } from './members.ts';
+import { parseMembers, type MemberMap } from './members.ts';
 import { decodeMeta, encodeMeta, isMetaKey, metaKey, type MetaRecord } from './meta.ts';
 import { decodeResult, encodeResult } from './result.ts';
 import type {
@@ -77,8 +77,7 @@ export class Machine {
   #featureLevel = FEATURE_LEVEL;
   #configurationData: Uint8Array = NO_DATA;
   #configuration: Configuration | null = null;
-  #members: readonly MemberRecord[] = [];
-  #clusterId: string | null = null;
+  #memberMap: MemberMap = parseMembers(null);
 
   constructor(view: RecordView, options: MachineOptions = {}) {
     this.#view = view;
@@ -131,12 +130,17 @@ export class Machine {
 
   /** The member map that came with the configuration. */
   get members(): readonly MemberRecord[] {
-    return this.#members;
+    return this.#memberMap.members;
+  }
+
+  /** Members, and the identities that were removed. */
+  get memberMap(): MemberMap {
+    return this.#memberMap;
   }
 
   /** Null before the first configuration entry. */
   get clusterId(): string | null {
-    return this.#clusterId;
+    return this.#memberMap.clusterId;
   }
 
   get meta(): MachineMeta {
@@ -300,16 +304,16 @@ export class Machine {
 
   #configure(data: Uint8Array): void {
     const configuration = decodeConfiguration(data);
-    const { members, clusterId } = parseMembers(configuration.context);
+    const memberMap = parseMembers(configuration.context);
     this.#configurationData = data;
     this.#configuration = configuration;
-    this.#members = members;
-    this.#clusterId = clusterId;
+    this.#memberMap = memberMap;
   }
 
-  /** Stores the meta record. Once a unit, after its last `apply` and before `seal`. */
+  /** Stores the meta record, and what else is written once a unit: after its last `apply` and before `seal`. */
   writeMeta(): void {
     invariant(this.#ready, 'the machine was told all of its state (restored) before it writes');
+    this.#coordinator.once.writeWindows();
     this.#view.put(metaKey(), this.#encodeMeta());
   }
 

@@ -3,7 +3,7 @@
  * configuration entry's bytes as they came.
  *
  * ```
- * u8 format = 1 · u32 checksum (XXH32 of all after it) · u16 featureLevel · f64 appliedIndex · f64 appliedTerm · f64 revision · f64 time
+ * u8 format = 2 · u32 checksum (XXH32 of all after it) · u16 featureLevel · f64 appliedIndex · f64 appliedTerm · f64 revision · f64 time
  * · f64 compactedRevision · f64 keepRevisions · u32 ×2 digest · configuration entry (may be empty)
  * ```
  */
@@ -12,7 +12,8 @@ import { xxh32 } from '../kv/checksum.ts';
 import type { KvState } from '../kv/types.ts';
 
 const META = 0x6d;
-const FORMAT = 1;
+/** Of all of the state, as it were: 2 since the answers of a session lie in one record. Format 1 was never released. */
+const FORMAT = 2;
 const CHECKED_FROM = 5;
 const FIXED_BYTES = 63;
 

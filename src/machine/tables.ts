@@ -1,6 +1,6 @@
 /** The tables of the state: which prefix each has among the state keys, and how its records look as msgpack arrays. */
 import type { LeaseRecord } from '../kv/leases.ts';
-import type { OnceRecord, OnceRecords } from '../kv/once.ts';
+import type { KeptWrite, OnceRecord, OnceRecords, OnceWindow } from '../kv/once.ts';
 import type { RecordView } from '../kv/types.ts';
 import type { Holder, LockKind, LockMode, LockRecord, Seat } from '../lock/types.ts';
 import { KvorumError, invariant } from '../errors.ts';
@@ -112,8 +112,12 @@ export function counterRecords(view: RecordView): RecordTable<{ readonly value: 
 
 /** About what a stored result needs besides itself. */
 const RECORD_BYTES = 48;
+/** What waits to be made a window holds a reference to each write. */
+const REFERENCE_BYTES = 8;
+/** Before the id of a session, in the name of its window; names of `OnceTable` begin with others. */
+const WINDOW_PREFIX = 'w';
 
-/** Results of writes that happen once: on the disk only, since they may be long and are seldom asked for. */
+/** Results of writes that happen once. Those with a record of their own are on the disk only, since they may be long and are seldom asked for. */
 export class StoredOnceRecords implements OnceRecords {
   readonly #view: RecordView;
 
@@ -134,7 +138,19 @@ export class StoredOnceRecords implements OnceRecords {
     const make = (): Uint8Array => encodeRecord(key, [...fingerprint, index, time, lowestUnanswered, result]).bytes;
     // Most are acknowledged, and deleted, before they would have been written.
     if (this.#view.putLater === undefined) this.#view.put(key, make());
-    else this.#view.putLater(key, RECORD_BYTES + result.length, make);
+    else this.#view.putLater(key, RECORD_BYTES + result.length, make, true);
+  }
+
+  setWindow(session: string, window: OnceWindow): void {
+    const key = recordKey(TABLES.once, WINDOW_PREFIX + session);
+    const make = (): Uint8Array => encodeRecord(key, encodeWindow(window)).bytes;
+    // The next unit overwrites it, mostly before it would have been written.
+    if (this.#view.putLater === undefined) this.#view.put(key, make());
+    else this.#view.putLater(key, RECORD_BYTES + REFERENCE_BYTES * window.writes.length, make, false);
+  }
+
+  deleteWindow(session: string): void {
+    this.#view.delete(recordKey(TABLES.once, WINDOW_PREFIX + session));
   }
 
   delete(name: string): void {
@@ -142,9 +158,49 @@ export class StoredOnceRecords implements OnceRecords {
   }
 }
 
-export function restoreOnce(key: Uint8Array, bytes: Uint8Array): { name: string; record: OnceRecord } {
+/** A record of this table goes where it belongs. */
+export function restoreOnce(
+  key: Uint8Array,
+  bytes: Uint8Array,
+  to: {
+    restore(name: string, record: OnceRecord): void;
+    restoreWindow(session: string, window: OnceWindow): void;
+  },
+): void {
   invariant(key[0] === TABLES.once, 'a record of this table is restored');
-  return { name: recordName(key), record: decodeOnce(decodeRecord(key, bytes).value) };
+  const name = recordName(key);
+  const { value } = decodeRecord(key, bytes);
+  if (name.startsWith(WINDOW_PREFIX)) to.restoreWindow(name.slice(WINDOW_PREFIX.length), decodeWindow(value));
+  else to.restore(name, decodeOnce(value));
+}
+
+/** The mark, then for each write, by sequence: sequence, fingerprint, index, time, result. The same bytes, whatever the order in which they came. */
+function encodeWindow({ mark, writes }: OnceWindow): unknown[] {
+  const fields: unknown[] = [mark];
+  for (const { sequence, low, high, index, time, result } of writes.toSorted((a, b) => a.sequence - b.sequence)) {
+    if (result !== null) fields.push(sequence, low, high, index, time, result);
+  }
+  return fields;
+}
+
+const WRITE_FIELDS = 6;
+
+function decodeWindow(value: unknown): OnceWindow {
+  const count = Array.isArray(value) ? Math.floor((value.length - 1) / WRITE_FIELDS) : 0;
+  const f = fieldsOf(value, 1 + count * WRITE_FIELDS);
+  const mark = f.count('mark');
+  const writes: KeptWrite[] = [];
+  for (let i = 0; i < count; i++) {
+    writes.push({
+      sequence: f.count('sequence'),
+      low: f.count('fingerprint'),
+      high: f.count('fingerprint'),
+      index: f.count('index'),
+      time: f.time('time'),
+      result: f.bytes('result'),
+    });
+  }
+  return { mark, writes };
 }
 
 function decodeOnce(value: unknown): OnceRecord {

@@ -174,8 +174,18 @@ export interface MemberRecord {
   readonly id: string;
   readonly name: string;
   readonly peerId: string;
-  /** HOST:PORT of the peer port, as given at bootstrap. */
+  /** HOST:PORT of the peer port: as it joined with, or as it said last. */
   readonly address: string;
+  /** A learner that the leader makes a voter once it has caught up. */
+  readonly wants?: 'voter';
+  /** Id of the member whose place it takes when it has caught up. */
+  readonly replaces?: string;
+}
+
+/** An identity that was a member and must not come back: it may have forgotten what it promised since. */
+export interface RemovedMember {
+  readonly id: string;
+  readonly name: string;
 }
 
 /** What the machine remembers besides keys: stored with every unit, so that a restart continues exactly there. */

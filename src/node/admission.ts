@@ -1,14 +1,17 @@
 /** Whom a member of a formed cluster lets in. Pure: the transport asks after a peer has proved the cluster secret. */
-import type { MemberRecord } from '../machine/types.ts';
+import type { MemberRecord, RemovedMember } from '../machine/types.ts';
 import { PROTOCOL_VERSION } from '../transport/limits.ts';
 import type { Hello, Verdict } from '../transport/types.ts';
 import { replaced } from './bootstrap-decision.ts';
+import { joinRoleOf } from './join-frames.ts';
+import { wasRemoved } from './member-changes.ts';
 import type { PeerRecord } from './peer-memory.ts';
 
 export interface AdmissionContext {
   readonly clusterId: string;
   /** Members as this node knows them now: the first map, or what the state machine has. */
   readonly members: readonly MemberRecord[];
+  readonly removed: readonly RemovedMember[];
   /** What is remembered of the peer, when anything is. */
   remembered(id: string): PeerRecord | undefined;
 }
@@ -53,32 +56,35 @@ export function judgeHello(context: AdmissionContext, hello: Hello): Verdict {
         'its own secret. If it is to join this cluster, start it with an empty data directory',
     );
   }
-  const named = members.find((member) => member.name === hello.name);
-  if (named !== undefined && named.peerId !== hello.peerId) {
-    const { code, message } = replaced(hello.name, named.peerId, hello.peerId);
+  const gone = context.removed.find(({ id }) => id === hello.id);
+  if (gone !== undefined) {
+    const { code, message } = wasRemoved(gone);
     return refusal(code, message);
   }
-  const member = named ?? members.find((one) => one.peerId === hello.peerId);
-  if (member === undefined) {
-    const names = members.map(({ name }) => name).join(', ');
-    return hello.clusterId === null
-      ? refusal(
-          'ERR_BOOTSTRAP_CONFLICT',
-          `cluster ${clusterId} is formed already, of ${names}; ${hello.name} is not among them: give it the initial cluster of its own ` +
-            'cluster, or have it added to this one as a new member',
-        )
-      : refusal(
-          'ERR_WRONG_CLUSTER',
-          `${hello.name} is not a member of cluster ${clusterId} (${names}): it was removed or never added`,
-        );
-  }
-  if (member.name !== hello.name) {
+  const member = members.find((one) => one.peerId === hello.peerId);
+  if (member !== undefined) {
+    if (member.name === hello.name) return judgeAge(context.remembered(hello.id), hello);
     return refusal(
       'ERR_MEMBER_REPLACED',
       `this peer id belongs to the member ${member.name}, but the node calls itself ${hello.name}: start it under its own name`,
     );
   }
-  return judgeAge(context.remembered(hello.id), hello);
+  // A peer of this cluster that this node does not know: it was added, and this node has not heard of it yet. The core decides by term, never by
+  // its own configuration, which may be the stale one (Raft §6).
+  if (hello.clusterId !== null) return judgeAge(context.remembered(hello.id), hello);
+  // Whether it becomes a member is decided where members are: at the leader, when it asks.
+  if (joinRoleOf(hello) !== null) return { ok: true };
+  const named = members.find((one) => one.name === hello.name);
+  if (named !== undefined) {
+    const { code, message } = replaced(hello.name, named.peerId, hello.peerId);
+    return refusal(code, message);
+  }
+  const names = members.map(({ name }) => name).join(', ');
+  return refusal(
+    'ERR_BOOTSTRAP_CONFLICT',
+    `cluster ${clusterId} is formed already, of ${names}; ${hello.name} is not among them: give it the initial cluster of its own ` +
+      'cluster, or start it with --join to have it added to this one',
+  );
 }
 
 /** An old copy of a member's disk has forgotten votes and acknowledgements: it must not count as that member. */
@@ -104,8 +110,8 @@ function oldCopy(name: string, found: string, expected: string): Verdict {
   return refusal(
     'ERR_MEMBER_REPLACED',
     `the data directory of ${name} is an old copy: it ends with ${found}, and was here before with ${expected}. It may have forgotten votes ` +
-      `and acknowledged entries. If the newer data directory still exists, start ${name} with it; otherwise empty it, remove the member ` +
-      `${name} from the cluster and add this node as a new member`,
+      `and acknowledged entries. If the newer data directory still exists, start ${name} with it; otherwise empty it, and start ${name} with --join and ` +
+      `--replace ${name}, to take its own place as a new member`,
   );
 }
 

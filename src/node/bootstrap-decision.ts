@@ -150,7 +150,7 @@ export function replaced(name: string, expected: string, found: string): Conflic
     message:
       `${name} is a member of this cluster with the peer id ${expected}, but this node has the peer id ${found}: its data directory was ` +
       `wiped or is another one. A wiped member may have voted and must not vote again. If the old data directory still exists, start ${name} ` +
-      `with it; otherwise remove the member ${name} from the cluster and add this node as a new member`,
+      `with it; otherwise let it take the place of its old self: start it with --join and --replace ${name}`,
   };
 }
 

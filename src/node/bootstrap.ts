@@ -98,6 +98,11 @@ export class Bootstrap {
     return this.#map;
   }
 
+  /** This node belongs to a cluster that it did not form with others: one of its own, or one that it was let into. The map is on disk. */
+  settled(map: ClusterMap): void {
+    this.#map = map;
+  }
+
   /** For `Hello.extra.bootstrap`. */
   facts(): BootstrapFacts {
     const { name, identity } = this.#options;
@@ -174,12 +179,8 @@ export class Bootstrap {
   async run(transport: Transport, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<ClusterMap> {
     this.#transport = transport;
     signal?.throwIfAborted();
-    if (this.#map !== null) {
-      for (const member of this.#map.members) {
-        if (member.id !== this.#options.identity.id) transport.connect(member.address);
-      }
-      return this.#map;
-    }
+    // Whom to dial is the business of the configuration from here on.
+    if (this.#map !== null) return this.#map;
     for (const [name, address] of this.#initialCluster) if (name !== this.#options.name) transport.connect(address);
     try {
       return await new Promise<ClusterMap>((resolve, reject) => {

@@ -1,8 +1,7 @@
 /** The services of a node before it has joined its cluster: every call is let through once there is something to call, or refused. */
 import type { Barriers, Counters, ElectionInfo, Elections, Leases, Locks } from './coordination.ts';
-import type { Services } from './services.ts';
 
-type Serve = <T>(action: (services: Services) => Promise<T>) => Promise<T>;
+type Serve = <T>(action: (services: Deferred) => Promise<T>) => Promise<T>;
 
 export interface Deferred {
   readonly leases: Leases;

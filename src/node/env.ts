@@ -10,6 +10,8 @@ export interface Environment {
   wallTime(): number;
   /** Uniform in [0, 1). */
   random(): number;
+  /** Runs `task` once, when what runs now and all that follows from it at once has ended, before anything else comes in. */
+  soon(task: () => void): void;
   /** Runs `task` once, after the inputs of this event-loop turn have been taken in. */
   endOfTurn(task: () => void): void;
   /** Runs `task` every `intervalMs` until the returned function is called. A stalled process skips calls, it does not make them up. */
@@ -23,6 +25,9 @@ export const realEnvironment: Environment = {
   now: () => performance.now(),
   wallTime: () => Date.now(),
   random: () => Math.random(),
+  soon: (task) => {
+    process.nextTick(task);
+  },
   // The check phase comes right after the poll phase: all sockets that had something to say have said it.
   endOfTurn: (task) => {
     setImmediate(task);

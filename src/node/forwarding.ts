@@ -21,6 +21,10 @@ export const FRAME = {
   // Of callers that are no members.
   requests: REQUESTS,
   answers: ANSWERS,
+  memberCall: 8,
+  memberResult: 9,
+  join: 10,
+  joined: 11,
 } as const;
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: true });
@@ -53,7 +57,7 @@ export interface ResultFrame {
 /** What is answered in one frame, about; previous values make answers as large as values are. */
 const ANSWER_FRAME_BYTES = 1024 * 1024;
 
-function frame(kind: number, body: readonly unknown[]): Uint8Array[] {
+export function packFrame(kind: number, body: readonly unknown[]): Uint8Array[] {
   return [Uint8Array.of(kind), packr.pack(body)];
 }
 
@@ -78,7 +82,7 @@ export function isCount(value: unknown): value is number {
 }
 
 export function encodePropose(propose: ProposeFrame): Uint8Array[] {
-  return frame(FRAME.propose, [
+  return packFrame(FRAME.propose, [
     propose.group,
     propose.bootEpoch,
     propose.request,
@@ -104,7 +108,7 @@ export function encodeAnswers({ group, bootEpoch, request, first, answers }: Res
   const encoded = answers.map(encodeAnswer);
   const close = (to: number): void => {
     const body = [group, bootEpoch, request, first + from, encoded.slice(from, to)];
-    frames.push({ first: first + from, count: to - from, parts: frame(FRAME.proposeResult, body) });
+    frames.push({ first: first + from, count: to - from, parts: packFrame(FRAME.proposeResult, body) });
     from = to;
     bytes = 0;
   };
@@ -169,7 +173,7 @@ export interface TransferFrame {
 }
 
 export function encodeTransfer(transfer: TransferFrame): Uint8Array[] {
-  return frame(FRAME.transfer, [transfer.group, transfer.bootEpoch, transfer.request, transfer.to]);
+  return packFrame(FRAME.transfer, [transfer.group, transfer.bootEpoch, transfer.request, transfer.to]);
 }
 
 export function decodeTransfer(bytes: Uint8Array): TransferFrame {
@@ -188,7 +192,7 @@ export interface TransferResultFrame {
 
 export function encodeTransferResult(result: TransferResultFrame): Uint8Array[] {
   const { error } = result;
-  return frame(FRAME.transferResult, [
+  return packFrame(FRAME.transferResult, [
     result.group,
     result.bootEpoch,
     result.request,
@@ -209,7 +213,7 @@ export interface StoredFrame {
 }
 
 export function encodeStored(stored: StoredFrame): Uint8Array[] {
-  return frame(FRAME.stored, [stored.group, stored.index]);
+  return packFrame(FRAME.stored, [stored.group, stored.index]);
 }
 
 export function decodeStored(bytes: Uint8Array): StoredFrame {

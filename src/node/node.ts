@@ -3,15 +3,14 @@ import { Registry } from 'prom-client';
 import { KvorumError } from '../errors.ts';
 import type { SoftState } from '../raft/types.ts';
 import type { Store } from '../storage/types.ts';
-import { PROTOCOL_VERSION } from '../transport/limits.ts';
-import type { Channel, Hello, PeerEvent, Transport, Verdict } from '../transport/types.ts';
+import type { Channel, PeerEvent, Transport } from '../transport/types.ts';
 import type { Environment } from './env.ts';
-import { judgeClient, judgeHello, judgeProtocol } from './admission.ts';
-import { Bootstrap, bootstrapAlone } from './bootstrap.ts';
-import type { ClusterMap } from './cluster-map.ts';
-import { stageFirstEntry } from './first-entry.ts';
-import { decodeAnswers, decodePropose, decodeStored, encodeStored, FRAME, type StoredFrame } from './forwarding.ts';
-import { commit, openIdentity, type Identity } from './identity.ts';
+import { AgentGate, isAgent } from './agents.ts';
+import { decodeAnswers, decodePropose, decodeStored, FRAME } from './forwarding.ts';
+import { flushApplied, handOver, until } from './farewell.ts';
+import { registerGossipMetrics } from './gossip/metrics.ts';
+import { Liveness } from './gossip/liveness.ts';
+import { openIdentity, type Identity } from './identity.ts';
 import { checkTimeout } from './calls.ts';
 import type {
   Barriers,
@@ -24,13 +23,23 @@ import type {
   Watch,
   WatchOptions,
 } from './coordination.ts';
+import { Credentials } from './credentials.ts';
 import { deferServices } from './deferred.ts';
+import { Doorkeeper } from './doorkeeper.ts';
+import { Entrance } from './entrance.ts';
+import { IndexNotes } from './index-notes.ts';
+import { LinkPool } from './links.ts';
 import { Loop } from './loop.ts';
-import { describeCluster } from './members.ts';
+import { MemberDuties } from './member-duties.ts';
+import { MemberService } from './member-service.ts';
+import type { Members } from './member-types.ts';
+import { describeCluster, type MemberSources } from './members.ts';
 import { PeerMemory } from './peer-memory.ts';
 import { registerMetrics } from './metrics.ts';
 import { resolveOptions, type ResolvedOptions } from './options.ts';
 import type { Platform } from './platform.ts';
+import { raftOptions } from './raft-options.ts';
+import { readinessOf } from './readiness.ts';
 import { isClient, RemoteServer } from './remote/server.ts';
 import { Replica } from './replica.ts';
 import { Services } from './services.ts';
@@ -60,10 +69,11 @@ import type {
 /** The one group of today; the number is in every key and message, so that there can be more. */
 const GROUP = 1;
 const NOTE_EVERY_MS = 250;
+/** How often the leader looks whether something is to be done for the members. */
+const KEEP_MEMBERS_EVERY_MS = 100;
 const DRAIN_TIMEOUT_MS = 2000;
-const DRAIN_LOOK_MS = 5;
-/** Bytes of applied state flushed in one batch when the node closes. */
-const CLOSE_FLUSH_BYTES = 4 * 1024 * 1024;
+/** How long a node that goes waits for others to have heard of it. */
+const LEAVE_TIMEOUT_MS = 1000;
 
 /** Something that serves the node, and is closed with it. */
 export interface Server {
@@ -78,6 +88,9 @@ interface Joined {
   readonly replica: Replica;
   readonly services: Services;
   readonly transfer: Transfer;
+  readonly members: MemberDuties;
+  readonly liveness: Liveness;
+  readonly notes: IndexNotes;
 }
 
 export class Node implements KvorumNode {
@@ -88,32 +101,30 @@ export class Node implements KvorumNode {
   readonly elections: Elections;
   readonly barriers: Barriers;
   readonly counters: Counters;
+  readonly members: Members;
   readonly #options: ResolvedOptions;
   readonly #platform: Platform;
   readonly #env: Environment;
   readonly #store: Store;
   readonly #identity: Identity;
   readonly #loop: Loop;
-  /** Tells this process from the one before and the one after it. */
-  readonly #process: string;
-  /**
-   * By member: the process that was admitted last. What it says of its disk may be older than what it has acknowledged since, when its hello lay unread while another
-   * link was up: then it is to say it again.
-   */
-  readonly #admitted = new Map<string, string>();
   /** What peers said of themselves when they were last here. */
   readonly #seen = new Map<string, { address: string; http: string; pid: number }>();
-  #bootstrap!: Bootstrap;
+  readonly #credentials: Credentials;
+  #entrance!: Entrance;
+  #doorkeeper!: Doorkeeper;
   #memory!: PeerMemory;
   #transport!: Transport;
-  #stopNoting: (() => void) | null = null;
-  /** What each peer was told of this node's own log, over the link that it has now. */
-  readonly #toldStored = new Map<string, number>();
+  #links!: LinkPool;
+  readonly #agents = new AgentGate((id) => this.#transport.peer(id));
+  #stopBeats: (() => void) | null = null;
   /** Callers that are no members. */
   readonly #remote: RemoteServer;
   #joined: Joined | null = null;
   #server: Server | null = null;
   #failure: KvorumError | null = null;
+  /** Aborted when the node closes. */
+  readonly #leaving = new AbortController();
   #fail!: (error: Error) => void;
   #closing: Promise<void> | null = null;
 
@@ -142,9 +153,9 @@ export class Node implements KvorumNode {
     this.#options = options;
     this.#platform = platform;
     this.#env = platform.env;
-    this.#process = `${platform.pid} ${platform.env.wallTime()} ${platform.env.now()}`;
     this.#store = store;
     this.#identity = identity;
+    this.#credentials = new Credentials(store, options);
     this.registry = options.registry instanceof Registry ? options.registry : new Registry();
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
@@ -155,6 +166,18 @@ export class Node implements KvorumNode {
     this.elections = deferred.elections;
     this.barriers = deferred.barriers;
     this.counters = deferred.counters;
+    this.members = new MemberService({
+      list: () => this.#serving(() => Promise.resolve(this.cluster().members)),
+      current: () => this.cluster().members,
+      subscribe: (changed) => this.#joined?.liveness.subscribe(changed) ?? (() => undefined),
+      closed: this.#leaving.signal,
+      call: (operation, timeoutMs, signal) =>
+        this.#serving(({ members }) => members.call(operation, timeoutMs, signal)),
+      secret: () => this.#credentials.secret,
+      clusterId: () => this.clusterId,
+      wallTime: () => this.#env.wallTime(),
+      random: () => this.#env.random(),
+    });
     this.#remote = new RemoteServer({
       node: this,
       env: this.#env,
@@ -190,7 +213,9 @@ export class Node implements KvorumNode {
 
   /** How others reach this node: what the initial cluster says, since the address listened on may be a wildcard. */
   get #advertised(): string {
-    const given = this.#options.initialCluster[this.name];
+    const { advertise, initialCluster } = this.#options;
+    if (advertise !== null) return advertise;
+    const given = initialCluster[this.name];
     return given === undefined || given.endsWith(':0') ? this.address : given;
   }
 
@@ -262,12 +287,18 @@ export class Node implements KvorumNode {
   }
 
   cluster(): ClusterInfo {
-    const { name, address, url } = this;
-    if (this.#joined === null) {
-      return { clusterId: '', name, leader: null, term: 0, revision: 0, members: [] };
-    }
-    const { clusterId, replica } = this.#joined;
-    return describeCluster({ id: this.id, name, clusterId, http: url, address }, replica, this.#transport, this.#seen);
+    const sources = this.#sources();
+    if (sources !== null) return describeCluster(sources);
+    return { clusterId: '', name: this.name, leader: null, term: 0, revision: 0, members: [] };
+  }
+
+  /** All that tells of the members; null until this node is one. */
+  #sources(): MemberSources | null {
+    if (this.#joined === null) return null;
+    const { clusterId, replica, liveness } = this.#joined;
+    const { id, name, address, url: http } = this;
+    const from = { transport: this.#transport, lastSeen: this.#seen, nowMs: this.#env.now(), pid: this.#platform.pid };
+    return { id, name, address, http, clusterId, replica, liveness, ...from };
   }
 
   head(): AnswerHead {
@@ -281,57 +312,64 @@ export class Node implements KvorumNode {
   }
 
   readiness(): Readiness {
-    const checks: { name: string; ok: boolean; detail: string }[] = [];
-    const check = (name: string, ok: boolean, detail: string): void => void checks.push({ name, ok, detail });
-    check('running', this.#failure === null, this.#failure?.message ?? 'no failure');
-    check('open', this.#closing === null, this.#closing === null ? 'not closing' : 'the node is closing');
-    const replica = this.#joined?.replica;
-    if (replica === undefined) {
-      check('joined', false, 'waiting for the first members of the cluster');
-    } else {
-      const { leader } = replica.softState;
-      const { commit: committed } = replica.core.status();
-      const { appliedIndex } = replica.machine;
-      const members = replica.machine.members;
-      check('joined', true, `cluster ${this.clusterId}`);
-      check(
-        'leader',
-        leader !== null,
-        leader === null ? 'no leader is known' : `${members.find(({ id }) => id === leader)?.name ?? leader} leads`,
-      );
-      check('caught-up', replica.caughtUp, `applied ${appliedIndex} of ${committed} known to be committed`);
-    }
-    return { ready: checks.every(({ ok }) => ok), checks };
+    return readinessOf({
+      failure: this.#failure,
+      closing: this.#closing !== null,
+      joining: this.#entrance.joining !== null,
+      clusterId: this.clusterId,
+      replica: this.#joined?.replica ?? null,
+    });
   }
 
   // Coming up.
 
   async #listen(): Promise<void> {
-    const { name, listen, secret, logger, initialCluster } = this.#options;
-    const tell = (message: string): void => logger.info({ node: name }, message);
-    this.#bootstrap = new Bootstrap({
+    const { name, listen, logger } = this.#options;
+    this.#entrance = new Entrance({
+      options: this.#options,
       store: this.#store,
+      group: GROUP,
       identity: this.#identity,
-      name,
-      initialCluster,
-      log: tell,
-      stage: (map) => stageFirstEntry(this.#store.group(GROUP), map),
-      schedule: (delayMs, task) => this.#env.after(delayMs, task),
+      env: this.#env,
+      credentials: this.#credentials,
     });
     this.#memory = new PeerMemory(this.#store.node);
+    this.#doorkeeper = new Doorkeeper({
+      name,
+      identity: this.#identity,
+      process: `${this.#platform.pid} ${this.#env.wallTime()} ${this.#env.now()}`,
+      pid: this.#platform.pid,
+      groups: new Map([[GROUP, this.#store.group(GROUP)]]),
+      bootstrap: this.#entrance.bootstrap,
+      joining: this.#entrance.joining,
+      memory: this.#memory,
+      address: () => this.#advertised,
+      http: () => this.url ?? '',
+      members: () => this.#joined?.replica.machine.memberMap ?? null,
+      judgeCaller: (hello) => this.#remote.judge(hello),
+    });
     this.#transport = await this.#platform.createTransport({
       privateKey: this.#identity.privateKey,
       listen,
-      secret,
+      credential: () => this.#credentials.current(),
+      wallTime: () => this.#env.wallTime(),
       logger,
       handlers: {
-        hello: () => this.#hello(),
-        admit: (hello) => this.#admit(hello),
+        hello: () => this.#doorkeeper.hello(),
+        admit: (hello, credential) => this.#doorkeeper.admit(hello, credential),
         frame: (from, channel, frame) => this.#frame(from, channel, frame),
         peer: (event) => this.#peer(event),
-        transient: isClient,
+        // They come and go.
+        transient: (hello) => isClient(hello) || isAgent(hello),
       },
     });
+    this.#links = new LinkPool({
+      env: this.#env,
+      transport: this.#transport,
+      isKept: (id) => this.#joined?.members.keeps(id) ?? false,
+    });
+    const { peerId, bootEpoch } = this.#identity;
+    logger.info({ node: name, peerId, bootEpoch, address: this.address }, 'listening for peers');
   }
 
   /**
@@ -339,9 +377,8 @@ export class Node implements KvorumNode {
    * to be closed then.
    */
   async join(): Promise<void> {
-    const { limits, logger, name, signal } = this.#options;
-    const alone = Object.keys(this.#options.initialCluster).length === 1 && this.#bootstrap.map === null;
-    const map = alone ? await this.#bootstrapAlone() : await this.#bootstrap.run(this.#transport, { signal });
+    const { limits, logger, name } = this.#options;
+    const map = await this.#entrance.enter(this.#transport);
     const env = this.#env;
     const store = this.#store.group(GROUP);
     const send = (to: string, channel: Channel, parts: readonly Uint8Array[]): boolean =>
@@ -353,13 +390,17 @@ export class Node implements KvorumNode {
       clusterId: map.clusterId,
       bootEpoch: this.#identity.bootEpoch,
       store,
-      raft: this.#raftOptions(),
+      raft: raftOptions(this.#options.timing, limits),
       limits,
       send,
       wake: () => this.#loop.wake(),
       softStateChanged: (state) => this.#softStateChanged(state),
       applied: (effects, now) => this.#joined?.services.applied(effects, now),
       stateReplaced: () => this.#joined?.services.stateReplaced(),
+      configurationChanged: () => {
+        this.#joined?.members.configurationChanged();
+        this.#joined?.liveness.changed();
+      },
       failed: (error) => this.#loop.fail(error),
       createCore: this.#platform.createCore,
     });
@@ -375,8 +416,47 @@ export class Node implements KvorumNode {
         warn: (error, message) => logger.warn({ node: name, err: error }, message),
       }),
       transfer: new Transfer({ env, replica, bootEpoch: this.#identity.bootEpoch, send }),
+      members: new MemberDuties({
+        env,
+        map,
+        identity: this.#identity,
+        replica,
+        store: this.#store,
+        transport: this.#transport,
+        links: this.#links,
+        electionTimeoutMs: this.#options.timing.electionTimeoutMs,
+        secret: () => this.#credentials.secret,
+        ticketOf: (id) => this.#doorkeeper.ticketOf(id),
+        ownAddress: () => this.#advertised,
+        staged: () => this.#commitLater(),
+        forget: (id) => {
+          this.#doorkeeper.forget(id);
+          this.#seen.delete(id);
+        },
+        removed: (error) => {
+          if (this.#closing === null) this.#loop.fail(error);
+        },
+      }),
+      liveness: new Liveness({
+        env,
+        identity: this.#identity,
+        map,
+        name,
+        metadata: this.#options.metadata,
+        replica,
+        links: this.#links,
+        transport: this.#transport,
+        store: this.#store,
+        logger,
+        settings: this.#options.gossip,
+        address: () => this.#advertised,
+        http: () => this.url ?? '',
+        staged: () => this.#commitLater(),
+      }),
+      notes: new IndexNotes({ replica, memory: this.#memory, send }),
     };
-    const { services } = this.#joined;
+    const { liveness, members, notes, services } = this.#joined;
+    members.configurationChanged();
     this.#platform.joined?.(this.#joined);
     registerMetrics(this.registry, {
       replica,
@@ -385,39 +465,20 @@ export class Node implements KvorumNode {
       transport: this.#transport,
       remote: this.#remote,
     });
+    registerGossipMetrics(this.registry, liveness.gossip, { links: this.#links, agents: this.#agents });
     this.#loop.start();
-    this.#stopNoting = env.every(NOTE_EVERY_MS, () => this.#noteIndexes());
-    logger.info({ node: name, id: this.id, cluster: map.clusterId, address: this.address }, 'joined the cluster');
-  }
-
-  async #bootstrapAlone(): Promise<ClusterMap> {
-    const { name, logger } = this.#options;
-    return bootstrapAlone({
-      store: this.#store,
-      identity: this.#identity,
-      name,
-      initialCluster: { [name]: this.address },
-      log: (message) => logger.info({ node: name }, message),
-      stage: (map) => stageFirstEntry(this.#store.group(GROUP), map),
+    liveness.start();
+    const stopNoting = env.every(NOTE_EVERY_MS, () => {
+      if (this.#failure === null && notes.tick(env.now())) this.#commitLater();
     });
-  }
-
-  #raftOptions() {
-    const { timing, limits } = this.#options;
-    const ticks = (ms: number): number => Math.max(1, Math.round(ms / timing.tickMs));
-    return {
-      electionTicks: ticks(timing.electionTimeoutMs),
-      heartbeatTicks: ticks(timing.heartbeatMs),
-      crashHintTicks: Math.round(timing.crashHintMs / timing.tickMs),
-      maxAppendBytes: 1024 * 1024,
-      maxInflightMessages: 256,
-      // A follower that lags is served from the disk, synchronously and in one turn, up to this much.
-      maxInflightBytes: 4 * 1024 * 1024,
-      maxUncommittedBytes: limits.maxUncommittedBytes,
-      maxApplyBytes: 4 * 1024 * 1024,
-      maxCachedBytes: 16 * 1024 * 1024,
-      leaseReads: false,
+    const stopKeeping = env.every(KEEP_MEMBERS_EVERY_MS, () => {
+      if (this.#failure === null) members.tick();
+    });
+    this.#stopBeats = () => {
+      stopNoting();
+      stopKeeping();
     };
+    logger.info({ node: name, id: this.id, cluster: map.clusterId, address: this.address }, 'joined the cluster');
   }
 
   /** Serves the node until it is closed, and tells peers where. Given before `join`, so that probes are answered while it waits. */
@@ -427,61 +488,27 @@ export class Node implements KvorumNode {
 
   // Peers.
 
-  #hello(): Hello {
-    const { log } = this.#store.group(GROUP);
-    return {
-      clusterId: this.#bootstrap.map?.clusterId ?? null,
-      id: this.#identity.id,
-      name: this.name,
-      peerId: this.#identity.peerId,
-      bootEpoch: this.#identity.bootEpoch,
-      address: this.#advertised,
-      http: this.url ?? '',
-      pid: this.#platform.pid,
-      protocol: PROTOCOL_VERSION,
-      extra: { bootstrap: this.#bootstrap.facts(), lastIndex: { [GROUP]: log.lastIndex() }, process: this.#process },
-    };
-  }
-
-  #admit(hello: Hello): Verdict {
-    const { map } = this.#bootstrap;
-    if (isClient(hello)) {
-      const members = this.#joined?.replica.machine.members ?? map?.members ?? [];
-      return judgeClient({ clusterId: map?.clusterId ?? null, members }, hello) ?? this.#remote.judge(hello);
-    }
-    const process = hello.extra['process'];
-    if (map === null) {
-      const verdict = judgeProtocol(hello) ?? this.#bootstrap.judge(hello);
-      if (verdict.ok && typeof process === 'string') this.#admitted.set(hello.id, process);
-      return verdict;
-    }
-    const members = this.#joined?.replica.machine.members ?? [];
-    const verdict = judgeHello(
-      {
-        clusterId: map.clusterId,
-        members: members.length > 0 ? members : map.members,
-        remembered: (id) => this.#memory.get(id),
-      },
-      hello,
-    );
-    if (!verdict.ok) {
-      const same = typeof process === 'string' && this.#admitted.get(hello.id) === process;
-      if (verdict.code !== 'ERR_MEMBER_REPLACED' || !same) return verdict;
-      const message = `what ${hello.name} says of its disk is older than what it has acknowledged since: dial again`;
-      return { ok: false, code: 'ERR_UNAVAILABLE', message };
-    }
-    this.#memory.noteEpoch(hello.id, hello.bootEpoch);
-    if (typeof process === 'string') this.#admitted.set(hello.id, process);
-    return verdict;
+  #commitLater(): void {
+    // What a turn that failed has staged is not to come to the disk by another's hand.
+    if (this.#failure !== null) return;
+    this.#store.commit(false, (error) => {
+      if (error !== null) this.#loop.fail(error);
+    });
   }
 
   #frame(from: string, channel: Channel, frame: Uint8Array): void {
-    if (this.#remote.has(from)) return this.#remote.frame(from, channel, frame);
-    if (this.#bootstrap.frame(from, channel, frame)) return;
+    // Whoever has a ticket only may ask to be let in, and nothing else.
+    const asks = channel === 'client' && frame[0] === FRAME.join;
+    if (!asks && this.#doorkeeper.ticketOf(from) !== null) return;
+    // An agent calls, and is a peer besides.
+    const calls = !this.#agents.has(from) || (channel === 'client' && frame[0] === FRAME.requests);
+    if (calls && this.#remote.has(from)) return this.#remote.frame(from, channel, frame);
+    if (this.#entrance.frame(from, channel, frame)) return;
     const joined = this.#joined;
     // A peer that joined earlier may speak of the group before this node has opened it: it will say it again.
     if (joined === null || this.#failure !== null) return;
-    const { replica, transfer } = joined;
+    if (!this.#agents.passes(from, channel) || joined.liveness.frame(from, channel, frame)) return;
+    const { replica, transfer, members, notes } = joined;
     switch (channel) {
       case 'raft':
         return replica.raftFrame(from, frame);
@@ -490,8 +517,8 @@ export class Node implements KvorumNode {
       case 'client':
         if (frame[0] === FRAME.propose) return replica.proposeFrame(from, decodePropose(frame));
         if (frame[0] === FRAME.proposeResult) return replica.resultFrame(from, decodeAnswers(frame));
-        if (frame[0] === FRAME.stored) return this.#noteStored(from, decodeStored(frame));
-        if (transfer.frame(from, frame)) return;
+        if (frame[0] === FRAME.stored) return notes.stored(from, decodeStored(frame));
+        if (transfer.frame(from, frame) || members.frame(from, frame)) return;
         throw new KvorumError('ERR_INVALID_ARGUMENT', `a client frame of unknown kind ${frame[0] ?? 'none'}`);
       default:
         throw new KvorumError('ERR_INVALID_ARGUMENT', `this version does not speak on the ${channel} channel`);
@@ -502,21 +529,30 @@ export class Node implements KvorumNode {
     const { logger, name } = this.#options;
     const hello = event.type === 'refused' ? event.hello : event.peer.hello;
     if (hello !== null && isClient(hello)) return this.#client(event);
-    this.#bootstrap.peer(event);
+    this.#entrance.peer(event);
     if (event.type === 'refused') return this.#refused(event);
     const { peer } = event;
-    // What was on its way on an earlier link may be lost: it is told again.
-    this.#toldStored.delete(peer.id);
-    this.#seen.set(peer.id, { address: peer.address, http: peer.hello.http, pid: peer.hello.pid });
-    const fields = { node: name, peer: peer.name, address: peer.address };
+    this.#joined?.notes.linkChanged(peer.id);
+    const { address, hello: said } = peer;
+    // There is no end of agents, and gossip tells of them.
+    if (!isAgent(said) && said.clusterId !== null) this.#seen.set(peer.id, { address, http: said.http, pid: said.pid });
+    const fields = { node: name, peer: peer.name, address };
     switch (event.type) {
       case 'up':
         logger.info(fields, 'peer is up');
+        this.#links.up(peer.id);
+        if (isAgent(said)) this.#remote.up(peer, 'agent');
+        this.#joined?.liveness.changed();
         return;
       case 'down':
         logger.warn(fields, 'the link to a peer closed');
         this.#joined?.replica.peerDown(peer.id);
         this.#joined?.transfer.peerDown(peer.id);
+        this.#joined?.members.peerDown(peer.id);
+        this.#links.down(peer.id);
+        this.#doorkeeper.down(peer.id);
+        this.#remote.down(peer.id);
+        this.#joined?.liveness.changed();
         return;
       case 'lost':
         logger.warn(fields, 'the process of a peer is gone');
@@ -528,7 +564,7 @@ export class Node implements KvorumNode {
     const { logger, name: node } = this.#options;
     if (event.type === 'refused') {
       logger.info({ node, code: event.code, by: event.by }, `a client was not let in: ${event.message}`);
-    } else if (event.type === 'up') this.#remote.up(event.peer);
+    } else if (event.type === 'up') this.#remote.up(event.peer, 'client');
     else this.#remote.down(event.peer.id);
   }
 
@@ -541,9 +577,12 @@ export class Node implements KvorumNode {
     const { clusterId, replica } = this.#joined;
     const { hello } = event;
     if (hello === null || hello.clusterId !== clusterId) return;
-    if (!replica.machine.members.some(({ peerId }) => peerId === hello.peerId)) return;
-    if (event.code === 'ERR_MEMBER_REPLACED' || event.code === 'ERR_WRONG_CLUSTER') {
-      this.#loop.fail(new KvorumError(event.code, event.message));
+    // Who was removed may know none of those that are members by now: all may have been replaced meanwhile.
+    const known = replica.machine.members.some(({ peerId }) => peerId === hello.peerId);
+    if (!known && event.code !== 'ERR_MEMBER_REMOVED') return;
+    const { code } = event;
+    if (code === 'ERR_MEMBER_REPLACED' || code === 'ERR_WRONG_CLUSTER' || code === 'ERR_MEMBER_REMOVED') {
+      this.#loop.fail(new KvorumError(code, event.message));
     }
   }
 
@@ -554,35 +593,7 @@ export class Node implements KvorumNode {
       { node: name, role, leader: members.find(({ id }) => id === leader)?.name ?? leader },
       leader === null ? 'no leader is known' : 'a leader is known',
     );
-  }
-
-  /** What members have acknowledged is remembered, so that an old copy of one's disk is known when it comes back. */
-  #noteIndexes(): void {
-    const { replica } = this.#joined as Joined;
-    if (this.#failure !== null) return;
-    if (replica.softState.role === 'leader') {
-      const { progress, commit: committed, persistedIndex } = replica.core.status();
-      for (const { id, match } of progress) this.#memory.noteIndex(id, GROUP, Math.min(match, committed));
-      // Nobody counts what the leader itself has: it says so, or an old copy of its disk would pass for it later.
-      const stored = Math.min(persistedIndex, committed);
-      for (const { id } of progress) {
-        if (stored <= (this.#toldStored.get(id) ?? 0)) continue;
-        const frame = encodeStored({ group: GROUP, index: stored });
-        if (this.#transport.send(id, 'client', frame)) this.#toldStored.set(id, stored);
-      }
-    }
-    if (this.#memory.stage(this.#env.now())) {
-      this.#store.commit(false, (error) => {
-        if (error !== null) this.#loop.fail(error);
-      });
-    }
-  }
-
-  #noteStored(from: string, { group, index }: StoredFrame): void {
-    const { replica } = this.#joined as Joined;
-    if (group !== GROUP || !replica.machine.members.some(({ id }) => id === from)) return;
-    // Only what is known to be committed can never be cut off again.
-    this.#memory.noteIndex(from, GROUP, Math.min(index, replica.core.status().commit));
+    this.#joined?.liveness.changed();
   }
 
   // Going down.
@@ -594,6 +605,11 @@ export class Node implements KvorumNode {
       { node: this.name, code: error.code, err: error },
       `the node has stopped: ${error.message}`,
     );
+    this.#joined?.members.close(
+      new KvorumError('ERR_CLOSED', `the node has stopped: ${error.message}`, { cause: error }),
+    );
+    // Its links would go on to say that it is alive.
+    void this.#joined?.liveness.gossip.leave(LEAVE_TIMEOUT_MS);
     this.#fail(error);
   }
 
@@ -613,60 +629,31 @@ export class Node implements KvorumNode {
     server?.stopAccepting();
     // Whoever watches goes on elsewhere.
     this.#joined?.services.close();
-    const replica = this.#joined?.replica;
-    if (replica !== undefined && this.#failure === null) {
-      await this.#handOver(replica, left());
-      await this.#until(() => replica.idle || this.#failure !== null, left());
+    this.#leaving.abort();
+    this.#joined?.members.close(new KvorumError('ERR_CLOSED', 'the node is closed'));
+    const env = this.#env;
+    const warn = (error: unknown, message: string): void =>
+      this.#options.logger.warn({ node: this.name, err: error }, message);
+    const joined = this.#joined;
+    const leaving = joined?.liveness.gossip.leave(Math.min(LEAVE_TIMEOUT_MS, left()));
+    if (joined !== null && this.#failure === null) {
+      const { replica, transfer } = joined;
+      await handOver(replica, transfer, Math.min(left(), this.#options.timing.electionTimeoutMs), warn);
+      await until(env, () => replica.idle || this.#failure !== null, left());
     }
     try {
       await server?.close({ drainTimeoutMs: left() });
+      await leaving;
     } finally {
       // Whatever the server had to say: port and directory are free when this ends.
-      this.#stopNoting?.();
+      this.#stopBeats?.();
+      joined?.liveness.close();
+      this.#links.close();
       this.#loop.stop(new KvorumError('ERR_CLOSED', 'the node is closed'));
-      if (replica !== undefined && this.#failure === null) await this.#flush();
+      if (joined !== null && this.#failure === null) await flushApplied(this.#store, GROUP, warn);
       this.#remote.close();
       await this.#transport.close();
       await this.#store.close();
-    }
-  }
-
-  async #handOver(replica: Replica, timeoutMs: number): Promise<void> {
-    if (replica.softState.role !== 'leader' || replica.core.status().progress.length === 0) return;
-    try {
-      await this.#joined?.transfer.transfer(null, Math.min(timeoutMs, this.#options.timing.electionTimeoutMs));
-    } catch (error) {
-      // Nobody to hand over to, or too slow: the others elect one by themselves.
-      const { logger, name } = this.#options;
-      logger.warn({ node: name, err: error }, 'leadership was not handed over');
-    }
-  }
-
-  /** Waits for a condition, at most `timeoutMs`. */
-  #until(condition: () => boolean, timeoutMs: number): Promise<void> {
-    const env = this.#env;
-    const deadline = env.now() + timeoutMs;
-    return new Promise((resolve) => {
-      if (condition()) {
-        resolve();
-        return;
-      }
-      const stop = this.#env.every(DRAIN_LOOK_MS, () => {
-        if (!condition() && env.now() < deadline) return;
-        stop();
-        resolve();
-      });
-    });
-  }
-
-  /** What is applied, so that the next start has nothing to apply again. The log has it all: failing here loses nothing. */
-  async #flush(): Promise<void> {
-    const { state } = this.#store.group(GROUP);
-    try {
-      while (state.stageFlush(CLOSE_FLUSH_BYTES) > 0) await commit(this.#store);
-    } catch (error) {
-      const { logger, name } = this.#options;
-      logger.warn({ node: name, err: error }, 'the applied state was not flushed, the next start applies it again');
     }
   }
 }

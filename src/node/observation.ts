@@ -3,6 +3,8 @@ export interface ObservationOptions<T> {
   /** Resolves when the state may be read for the first time. */
   begin(): Promise<void>;
   read(): T;
+  /** What tells two states apart. Default: all of them, as JSON. */
+  readonly text?: (value: T) => string;
   /** Calls back when the state may have changed; gives what ends that. */
   subscribe(changed: () => void): () => void;
   /** Any of them ends it. */
@@ -48,7 +50,7 @@ export class Observation<T> implements AsyncIterableIterator<T> {
       if (this.#changed) {
         this.#changed = false;
         const value = this.#options.read();
-        const text = JSON.stringify(value);
+        const text = this.#options.text?.(value) ?? JSON.stringify(value);
         if (text !== this.#last) {
           this.#last = text;
           return { done: false, value };

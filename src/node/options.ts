@@ -1,8 +1,11 @@
 /** The options of `startNode()`, checked and with their defaults filled in. */
 import { join } from 'node:path';
 import { KvorumError } from '../errors.ts';
+import { DEFAULT_SETTINGS } from '../gossip/index.ts';
 import type { StoreSettings } from '../kv/settings.ts';
-import type { HttpOptions, Limits, Logger, NodeOptions, Timing } from './types.ts';
+import { parseAddress } from '../transport/address.ts';
+import { encodeMetadata } from './gossip/metadata.ts';
+import type { GossipTiming, HttpOptions, Limits, Logger, NodeOptions, Timing } from './types.ts';
 
 export const DEFAULT_LIMITS: Limits = {
   maxKeyBytes: 4 * 1024,
@@ -35,6 +38,15 @@ const TIMING_BOUNDS: Readonly<Record<keyof Timing, readonly [number, number]>> =
   crashHintMs: [0, 60_000],
 };
 
+const GOSSIP_BOUNDS: Readonly<Record<keyof GossipTiming, readonly [number, number]>> = {
+  probeIntervalMs: [20, 600_000],
+  probeTimeoutMs: [10, 600_000],
+  gossipIntervalMs: [10, 600_000],
+  gossipToTheDeadMs: [0, 86_400_000],
+  pushPullIntervalMs: [100, 86_400_000],
+  deadRetryIntervalMs: [100, 86_400_000],
+};
+
 const STORE_BOUNDS: Readonly<Record<keyof StoreSettings, readonly [number, number]>> = {
   keepRevisions: [0, Number.MAX_SAFE_INTEGER],
   keepMs: [0, Number.MAX_SAFE_INTEGER],
@@ -48,6 +60,12 @@ export interface ResolvedOptions {
   readonly dataDir: string;
   readonly listen: string;
   readonly initialCluster: Readonly<Record<string, string>>;
+  /** Addresses of members of a running cluster; null: not to join one. */
+  readonly join: readonly string[] | null;
+  readonly role: 'voter' | 'learner' | 'agent';
+  readonly replaces: string | null;
+  readonly joinToken: string | null;
+  readonly advertise: string | null;
   readonly secret: string | null;
   readonly http: HttpOptions | null;
   readonly logger: Logger;
@@ -56,21 +74,35 @@ export interface ResolvedOptions {
   readonly store: Partial<StoreSettings>;
   readonly timing: Timing;
   readonly signal: AbortSignal | undefined;
+  /** As it is passed on. */
+  readonly metadata: Uint8Array;
+  readonly gossip: Partial<GossipTiming>;
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const MIN_SECRET_BYTES = 16;
+const MAX_JOIN_ADDRESSES = 100;
+const ROLES = ['voter', 'learner', 'agent'] as const;
+/** Hosts that say where to listen, and nothing about how to be reached. */
+const WILDCARD = /^(?:0\.0\.0\.0|\[::\]):/;
 
 function bad(message: string): KvorumError {
   return new KvorumError('ERR_CONFIG', message);
 }
 
-/** True for `HOST:PORT`; an IPv6 host stands in brackets. */
+export function isName(text: string): boolean {
+  return NAME.test(text);
+}
+
+/** True for what the transport can dial or listen on: `HOST:PORT`; an IPv6 host stands in brackets. */
 export function isAddress(text: string, zeroPort: boolean): boolean {
-  const match = /^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):([0-9]{1,5})$/.exec(text);
-  if (match === null) return false;
-  const port = Number(match[2]);
-  return port <= 65_535 && (zeroPort || port > 0);
+  try {
+    const { port } = parseAddress(text);
+    return zeroPort || port > 0;
+  } catch (error) {
+    if (KvorumError.is(error, 'ERR_CONFIG')) return false;
+    throw error;
+  }
 }
 
 function numbers<T extends { readonly [K in keyof T]?: number }>(
@@ -98,6 +130,11 @@ const KNOWN: readonly (keyof NodeOptions)[] = [
   'dataDir',
   'listen',
   'initialCluster',
+  'join',
+  'role',
+  'replaces',
+  'joinToken',
+  'advertise',
   'secret',
   'http',
   'logger',
@@ -106,6 +143,8 @@ const KNOWN: readonly (keyof NodeOptions)[] = [
   'store',
   'timing',
   'signal',
+  'metadata',
+  'gossip',
 ];
 
 /** Throws ERR_CONFIG with a message that names the option. */
@@ -117,6 +156,7 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
   if (typeof name !== 'string' || !NAME.test(name)) {
     throw bad(`name must be 1 to 63 letters, digits, '-', '_' or '.', not ${JSON.stringify(name)}`);
   }
+  const addresses = resolveJoin(options);
   const initialCluster = resolveCluster(name, options);
   const own = initialCluster[name] as string;
   const listen = options.listen ?? own;
@@ -145,6 +185,11 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
     dataDir: options.dataDir ?? join('.kvorum', name),
     listen,
     initialCluster,
+    join: addresses,
+    role: options.role ?? 'voter',
+    replaces: options.replaces ?? null,
+    joinToken: options.joinToken ?? null,
+    advertise: options.advertise ?? null,
     secret,
     http,
     logger: options.logger ?? silent,
@@ -153,7 +198,55 @@ export function resolveOptions(options: NodeOptions): ResolvedOptions {
     store: numbers<Partial<StoreSettings>>('store', {}, options.store, STORE_BOUNDS),
     timing,
     signal: options.signal,
+    metadata: encodeMetadata(options.metadata ?? {}),
+    gossip: resolveGossip(options.gossip),
   };
+}
+
+function resolveGossip(given: Partial<GossipTiming> | undefined): Partial<GossipTiming> {
+  const gossip = numbers<Partial<GossipTiming>>('gossip', {}, given, GOSSIP_BOUNDS);
+  const { probeIntervalMs = DEFAULT_SETTINGS.probeIntervalMs, probeTimeoutMs = DEFAULT_SETTINGS.probeTimeoutMs } =
+    gossip;
+  if (probeTimeoutMs >= probeIntervalMs) throw bad('gossip.probeTimeoutMs must be less than gossip.probeIntervalMs');
+  return gossip;
+}
+
+/** Throws for what is only about joining and stands without it. */
+function resolveJoin({
+  join,
+  initialCluster,
+  role,
+  replaces,
+  joinToken,
+  advertise,
+  listen,
+}: NodeOptions): readonly string[] | null {
+  if (advertise !== undefined && !isAddress(advertise, false)) {
+    throw bad(`advertise must be HOST:PORT, not ${JSON.stringify(advertise)}`);
+  }
+  if (join === undefined) {
+    if (role !== undefined && role !== 'voter') throw bad(`role ${role} is for a node that joins a cluster: give join`);
+    if (replaces !== undefined) throw bad('replaces is for a node that joins a cluster: give join');
+    if (joinToken !== undefined) throw bad('joinToken is for a node that joins a cluster: give join');
+    return null;
+  }
+  if (initialCluster !== undefined)
+    throw bad('join and initialCluster exclude each other: a cluster is either formed or joined');
+  if (!Array.isArray(join) || join.length === 0 || join.length > MAX_JOIN_ADDRESSES) {
+    throw bad(`join must be a list of 1 to ${MAX_JOIN_ADDRESSES} addresses`);
+  }
+  for (const address of join as unknown[]) {
+    if (typeof address !== 'string' || !isAddress(address, false)) {
+      throw bad(`join must be a list of HOST:PORT, not ${JSON.stringify(address)}`);
+    }
+  }
+  if (role !== undefined && !ROLES.includes(role)) throw bad(`role must be one of ${ROLES.join(', ')}, not ${role}`);
+  if (replaces !== undefined && (typeof replaces !== 'string' || replaces === ''))
+    throw bad('replaces must be the id or name of a member');
+  if (advertise === undefined && listen !== undefined && WILDCARD.test(listen)) {
+    throw bad(`others cannot reach ${listen}: say how they reach this node with advertise`);
+  }
+  return join;
 }
 
 function resolveCluster(name: string, options: NodeOptions): Readonly<Record<string, string>> {

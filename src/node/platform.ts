@@ -5,7 +5,7 @@
 import type { PrivateKey } from '@libp2p/interface';
 import type { createRaft } from '../raft/raft.ts';
 import type { Store } from '../storage/types.ts';
-import type { Transport, TransportHandlers } from '../transport/types.ts';
+import type { Credential, Transport, TransportHandlers } from '../transport/types.ts';
 import type { Environment } from './env.ts';
 import type { Replica } from './replica.ts';
 import type { Services } from './services.ts';
@@ -19,7 +19,8 @@ export interface Platform {
   createTransport(options: {
     readonly privateKey: PrivateKey;
     readonly listen: string;
-    readonly secret: string | null;
+    readonly credential: () => Credential;
+    readonly wallTime: () => number;
     readonly logger: Logger;
     readonly handlers: TransportHandlers;
   }): Promise<Transport>;

@@ -10,11 +10,13 @@ import { Machine } from '../machine/machine.ts';
 import type { CommandResult, Effect } from '../machine/types.ts';
 import type { createRaft } from '../raft/raft.ts';
 import type {
+  ConfigurationChange,
   Entry,
   GroupId,
   InitialState,
   Message,
   NodeId,
+  ProposeConfigResult,
   RaftCore,
   RaftOptions,
   Ready,
@@ -56,6 +58,8 @@ export interface ReplicaOptions {
   applied(effects: readonly Effect[], now: number): void;
   /** The state of a snapshot has taken the place of what there was; effects of what lies between are never told. */
   stateReplaced(): void;
+  /** Another configuration is in force, or was applied. */
+  configurationChanged(): void;
   /** An error after which this node must not go on. */
   failed(error: unknown): void;
   readonly createCore: typeof createRaft;
@@ -269,6 +273,19 @@ export class Replica {
     this.#options.wake();
   }
 
+  /** Changes the members; only the leader can. */
+  proposeConfig(change: ConfigurationChange): ProposeConfigResult {
+    if (this.#closed) return { status: 'notLeader', leader: null };
+    const result = this.#core.proposeConfig(change);
+    this.#options.wake();
+    return result;
+  }
+
+  /** Of the entry at `index` in this node's log; undefined when it is not there, or not there any more. */
+  termAt(index: number): number | undefined {
+    return this.#store.log.term(index);
+  }
+
   transferLeadership(to: NodeId | null): boolean {
     const started = this.#core.transferLeadership(to);
     this.#options.wake();
@@ -381,7 +398,10 @@ export class Replica {
       this.#term = ready.hardState.term;
       log.setHardState(ready.hardState);
     }
-    if (ready.configurations !== null) log.setConfigurations(ready.configurations);
+    if (ready.configurations !== null) {
+      log.setConfigurations(ready.configurations);
+      this.#options.configurationChanged();
+    }
     // A commit index that moved alone is not worth a write: it goes with the next.
     if (ready.mustSync || ready.entries.length > 0 || ready.configurations !== null) work.staged = true;
     work.sync ||= ready.mustSync;
@@ -425,6 +445,7 @@ export class Replica {
     const entries = this.#toApply;
     this.#toApply = [];
     const waiting = this.#proposals.hasWaiting;
+    const { configuration } = this.#machine;
     const results: (CommandResult | null)[] = [];
     for (const entry of entries) results.push(this.#machine.apply(entry));
     this.#machine.writeMeta();
@@ -441,6 +462,7 @@ export class Replica {
     }
     this.#reads.applied(last.index);
     this.#options.applied(this.#machine.takeEffects(), now);
+    if (this.#machine.configuration !== configuration) this.#options.configurationChanged();
   }
 
   #housekeeping(now: number, work: TurnWork): void {
@@ -539,6 +561,7 @@ export class Replica {
         this.#proposals.snapshotInstalled(index, machine.appliedTerm);
         this.#reads.applied(index);
         this.#options.stateReplaced();
+        this.#options.configurationChanged();
         this.#options.wake();
       })
       .catch((error: unknown) => this.#options.failed(error));

@@ -5,9 +5,11 @@ import type { StoreSettings } from '../kv/settings.ts';
 import type { Condition, KeyEntry, KvEntry } from '../kv/types.ts';
 import type { CallOptions, Key, MutationOptions, Value, Written } from './call-types.ts';
 import type { Coordination } from './coordination.ts';
+import type { MemberInfo, Members } from './member-types.ts';
 
 export type { StoreSettings } from '../kv/settings.ts';
 export type { CallOptions, Key, MutationOptions, Value, Written } from './call-types.ts';
+export type { JoinToken, JoinTokenOptions, MemberAnswer, MemberInfo, Members, NewMember } from './member-types.ts';
 
 /** The subset of pino's interface that Kvorum uses. */
 export interface Logger {
@@ -39,6 +41,19 @@ export interface NodeOptions {
   readonly listen?: string;
   /** Names and peer addresses of all first members, this node's own among them. Absent: a cluster of one. Ignored once the data directory belongs to a cluster. */
   readonly initialCluster?: Readonly<Record<string, string>>;
+  /**
+   * Peer addresses (HOST:PORT) of members of a running cluster that this node is to join. Not with `initialCluster`. Ignored once the data directory belongs to a
+   * cluster.
+   */
+  readonly join?: readonly string[];
+  /** With `join`: as what. Default `voter`: a learner that is made a voter once it has caught up. */
+  readonly role?: 'voter' | 'learner' | 'agent';
+  /** With `join`: id or name of the member whose place this node takes. */
+  readonly replaces?: string;
+  /** With `join`: a ticket in the place of the secret, which the node is given when it is let in. See `members.createToken`. */
+  readonly joinToken?: string;
+  /** HOST:PORT that others reach the peer port at, when that is not the address listened on. Default: `listen`, or what the initial cluster says. */
+  readonly advertise?: string;
   /** Shared secret of the cluster, at least 16 bytes; needed with more than one member. */
   readonly secret?: string;
   /** Serve the HTTP API; absent or false: embedded use only. */
@@ -53,6 +68,28 @@ export interface NodeOptions {
   readonly timing?: Partial<Timing>;
   /** Give up the start after this long (bootstrap waits for every first member). Default: never. */
   readonly signal?: AbortSignal;
+  /**
+   * What this node says of itself to whoever asks for the members: a few short strings, 512 bytes in all. Names as of nodes, `/` allowed. Default: nothing.
+   */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** How nodes watch each other; the same for all of a cluster. Default: made for a local network. */
+  readonly gossip?: Partial<GossipTiming>;
+}
+
+/** All in milliseconds. */
+export interface GossipTiming {
+  /** One member is pinged in each. Default 1,000. */
+  readonly probeIntervalMs: number;
+  /** Until a ping without an answer is repeated through others. Default 500; less than `probeIntervalMs`. */
+  readonly probeTimeoutMs: number;
+  /** Between two rounds of passing on news. Default 200. */
+  readonly gossipIntervalMs: number;
+  /** How long a dead member is gossiped to, and an agent shown as unreachable. Default 30,000. */
+  readonly gossipToTheDeadMs: number;
+  /** Between two exchanges of whole tables. Default 30,000. */
+  readonly pushPullIntervalMs: number;
+  /** A dead member is tried again in each of these intervals, for ever. Default 30,000. */
+  readonly deadRetryIntervalMs: number;
 }
 
 export interface Limits {
@@ -149,20 +186,6 @@ export interface ListAnswer {
   readonly nextCursor: string | null;
 }
 
-export interface MemberInfo {
-  readonly id: string;
-  readonly name: string;
-  readonly peerId: string;
-  readonly role: 'voter' | 'learner' | 'agent';
-  readonly addresses: readonly string[];
-  readonly http: string | null;
-  readonly pid: number | null;
-  readonly health: 'alive' | 'unreachable';
-  /** Known on the leader and for this node itself. */
-  readonly matchIndex: number | null;
-  readonly appliedIndex: number | null;
-}
-
 export interface ClusterInfo {
   readonly clusterId: string;
   /** This node's name. */
@@ -204,6 +227,8 @@ export interface KvorumNode extends Coordination, AsyncDisposable {
     options?: MutationOptions,
   ): Promise<DeleteAnswer>;
   list(options?: ListOptions): Promise<ListAnswer>;
+  /** Tells and changes who belongs to the cluster. */
+  readonly members: Members;
   cluster(): ClusterInfo;
   /** Group, revision, term and name, as of now. */
   head(): AnswerHead;

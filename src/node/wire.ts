@@ -4,14 +4,14 @@
  * ```
  * 0  version u8 = 1     2  flags u8         4  group u32          16  term f64
  * 1  type u8            3  (zero)           8  cluster id u64     24  up to four f64 fields, by type
- * then, for Append: entry records, each with its length before it (u32); the same bytes that lie in the log
+ * then, for Append: entry records, each with its length before it (u32); mostly the very bytes that lie in the log
  * ```
  * Sender and receiver are not in the frame: noise has authenticated the peer, so `from` is who it came from, and nobody can speak for another.
  * All numbers are big-endian. Message counters and indexes are integers below 2^53, so a double carries them exactly.
  */
 import { KvorumError } from '../errors.ts';
-import type { Append, Entry, Message, NodeId } from '../raft/types.ts';
-import { decodeEntry, encodeEntry } from '../storage/record.ts';
+import type { Entry, Message, NodeId } from '../raft/types.ts';
+import { decodeRun, encodeRun, lengthInRun } from '../storage/record.ts';
 
 const VERSION = 1;
 const HEAD_BYTES = 24;
@@ -42,13 +42,9 @@ export function clusterIdBytes(clusterId: string): Uint8Array {
   return bytes;
 }
 
-/** Encodes messages; remembers the last run of entries, because every follower in step is sent the same one. */
+/** Encodes messages. Entries are encoded once, for the log and for every follower that is sent the same run of them. */
 export class MessageEncoder {
   readonly #cluster: Uint8Array;
-  #first: Entry | null = null;
-  #last: Entry | null = null;
-  #count = 0;
-  #payload: Uint8Array = new Uint8Array(0);
 
   constructor(clusterId: string) {
     this.#cluster = clusterIdBytes(clusterId);
@@ -77,7 +73,7 @@ export class MessageEncoder {
           message.commit,
           message.entries.length,
         );
-        return message.entries.length === 0 ? [head] : [head, this.#records(message)];
+        return message.entries.length === 0 ? [head] : [head, encodeRun(message.entries)];
       }
       case 'AppendResponse':
         return [this.#head(message, message.rejected ? FLAG_A : 0, message.index, message.hintIndex, message.hintTerm)];
@@ -113,29 +109,6 @@ export class MessageEncoder {
     head.writeDoubleBE(message.term, 16);
     for (let i = 0; i < fields.length; i++) head.writeDoubleBE(fields[i] as number, HEAD_BYTES + i * 8);
     return head;
-  }
-
-  #records(message: Append): Uint8Array {
-    const { entries } = message;
-    const first = entries[0] as Entry;
-    const last = entries[entries.length - 1] as Entry;
-    // Entries are immutable and an index and term name one entry, so the same ends mean the same run.
-    if (this.#first === first && this.#last === last && this.#count === entries.length) return this.#payload;
-    let size = 0;
-    for (const entry of entries) size += 4 + encodeEntry(entry).length;
-    const payload = Buffer.allocUnsafe(size);
-    let at = 0;
-    for (const entry of entries) {
-      const record = encodeEntry(entry);
-      payload.writeUInt32BE(record.length, at);
-      payload.set(record, at + 4);
-      at += 4 + record.length;
-    }
-    this.#first = first;
-    this.#last = last;
-    this.#count = entries.length;
-    this.#payload = payload;
-    return payload;
   }
 }
 
@@ -196,7 +169,7 @@ export function decodeMessage(frame: Uint8Array, from: NodeId, to: NodeId, clust
         prevIndex,
         prevTerm: field(1),
         commit: field(2),
-        entries: decodeRecords(bytes, HEAD_BYTES + 32, field(3), prevIndex),
+        entries: decodeRecords(bytes.subarray(HEAD_BYTES + 32), field(3), prevIndex),
       };
     }
     case TYPES.AppendResponse:
@@ -237,20 +210,16 @@ export function decodeMessage(frame: Uint8Array, from: NodeId, to: NodeId, clust
   }
 }
 
-function decodeRecords(bytes: Buffer, start: number, count: number, prevIndex: number): Entry[] {
-  const entries: Entry[] = [];
-  let at = start;
+function decodeRecords(bytes: Uint8Array, count: number, prevIndex: number): Entry[] {
+  const entries = decodeRun(bytes, 0, count, () => malformed('entries are cut off'));
+  let length = 0;
   for (let i = 0; i < count; i++) {
-    if (bytes.length < at + 4) throw malformed('entries are cut off');
-    const length = bytes.readUInt32BE(at);
-    if (bytes.length < at + 4 + length) throw malformed('an entry is cut off');
-    const record = bytes.subarray(at + 4, at + 4 + length);
-    const entry = decodeEntry(record);
+    const entry = entries[i] as Entry;
     if (entry.index !== prevIndex + 1 + i) throw malformed('entries are not contiguous');
-    entry.encoded = record;
-    entries.push(entry);
-    at += 4 + length;
+    length += lengthInRun(entry);
   }
-  if (at !== bytes.length) throw malformed('bytes after the last entry');
+  if (length !== bytes.length) throw malformed('bytes after the last entry');
+  const first = entries[0];
+  if (first !== undefined) first.run = { last: entries[count - 1] as Entry, bytes };
   return entries;
 }

@@ -6,9 +6,10 @@
  * C_old,new is committed. Whoever leads does that, in whatever state it found the change: nothing about it is kept but the log
  * (trap 1: etcd#12136, #12582, #14538). A configuration that is joint is left, one that is not is not, hence exactly once.
  */
+import { invariant } from '../errors.ts';
 import { changed, isJoint, left } from './change.ts';
 import { encodeConfiguration, isVoter } from './configuration.ts';
-import { advanceCommit, confirmRounds, transferLeadership } from './leader.ts';
+import { advanceCommit, transferLeadership } from './leader.ts';
 import type { Leadership } from './leadership.ts';
 import type { RaftState } from './state.ts';
 import type { ConfigRefusal, ConfigurationChange, ProposeConfigResult } from './types.ts';
@@ -18,8 +19,8 @@ export function proposeConfig(state: RaftState, change: ConfigurationChange): Pr
   if (leadership === null) return { status: 'notLeader', leader: state.leader };
   if (leadership.transferTo !== null) return refused('transferring');
   if (isJoint(configuration) || !state.configurationCommitted) return refused('changePending');
-  // An earlier leader's configuration may be committed and not in this log's committed part, or in the log of nobody that voted
-  // for this one and committed later: the bug of the single-server algorithm (Ongaro, raft-dev, 10 July 2015).
+  // Without this the single-server algorithm (§4.1) loses its quorums' meeting (Ongaro on raft-dev, 10 July 2015; redpanda#17675). Those of
+  // joint configurations meet all the same; but who has committed nothing yet may have been replaced, and begins nothing.
   if (!leadership.committedInTerm) return refused('termNotCommitted');
   const next = changed(configuration, change);
   if (typeof next === 'string') return refused(next);
@@ -39,6 +40,8 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 
 /** In force as of now: everything that is counted over the members is counted anew. */
 function appendConfiguration(state: RaftState, leadership: Leadership, data: Uint8Array): number {
+  // So nobody who is about to take over can stop being a voter.
+  invariant(leadership.transferTo === null, 'The configuration changes while leadership is handed over');
   const index = state.log.lastIndex + 1;
   state.append([{ index, term: state.term, kind: 'config', data }]);
   leadership.uncommitted.add(index, data.length);
@@ -47,8 +50,8 @@ function appendConfiguration(state: RaftState, leadership: Leadership, data: Uin
   // Who has just begun to count cannot have been heard yet: check-quorum begins anew. It cannot be put off for ever by this, since no
   // change begins before a quorum has committed the one before.
   leadership.quorumSinceTick = state.ticks;
+  // A round at once: who is new hears who leads, and reads are counted by the new quorum when it leaves.
   leadership.heartbeatDue = true;
-  confirmRounds(state, leadership);
   return index;
 }
 

@@ -227,9 +227,20 @@ export class RaftState {
     this.electionTimeout = base + Math.floor(random() * base);
   }
 
-  /** May stand for election: a voter by its own configuration, with its log on disk not older than its snapshot. */
+  /** May stand for election: somebody's voter, with its log on disk not older than its snapshot. */
   get promotable(): boolean {
-    return isVoter(this.configuration, this.id) && this.log.persisted >= this.log.firstIndex - 1;
+    return this.#mayBeNeeded && this.log.persisted >= this.log.firstIndex - 1;
+  }
+
+  /**
+   * A voter by its own configuration; or by the one before, as long as it does not know the newest to be committed: the entry that
+   * takes it out may be in its log only, and then nobody else can be elected (thesis §4.2.2 and figure 4.6: of two nodes the
+   * leader removes itself and falls). Its own vote does not count then, since it is in no set.
+   */
+  get #mayBeNeeded(): boolean {
+    const { current, previous } = this.configurations;
+    if (isVoter(current, this.id)) return true;
+    return !this.configurationCommitted && previous !== null && isVoter(previous, this.id);
   }
 
   /** The disk has not finished a write for an election time-out: this node must not lead (raft.md, trap 10). */

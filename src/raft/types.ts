@@ -18,6 +18,14 @@ export interface Entry {
   readonly data: Uint8Array;
   /** The shell's cache of the encoded record (one encode serves the log and every follower). The core never looks. */
   encoded?: Uint8Array;
+  /** Likewise, of the first of several that were encoded together: their records, one behind the other. */
+  run?: EncodedRun;
+}
+
+/** Records of entries that follow each other, each with its length before it. */
+export interface EncodedRun {
+  readonly last: Entry;
+  readonly bytes: Uint8Array;
 }
 
 /** Who counts. While `votersOutgoing` is not empty the configuration is joint and needs a majority of both (thesis §4.3). */

@@ -2,7 +2,7 @@
  * A node's data directory: a marker file that says whose it is and in which format, LevelDB's files in `db/`, and the pid of
  * the process that has it open (for messages; LevelDB's own lock decides).
  *
- *     <directory>/kvorum.json    {"kvorum": "data", "format": 1, "state": "new" | "ready"}
+ *     <directory>/kvorum.json    {"kvorum": "data", "format": 2, "state": "new" | "ready"}
  *     <directory>/kvorum.pid     {"pid": 4242, "started": "…", "inode": "…"}
  *     <directory>/db/            LevelDB
  */
@@ -13,7 +13,8 @@ import { KvorumError } from '../errors.ts';
 import { corrupt } from './record.ts';
 
 /** Of the directory as a whole: which kinds of keys there are and what they mean (keys.ts). */
-export const DATA_FORMAT = 1;
+/** 2: the log by extents, the answers of a session in one record. Format 1 was never released. */
+export const DATA_FORMAT = 2;
 
 const MARKER = 'kvorum.json';
 const PID_FILE = 'kvorum.pid';
@@ -68,6 +69,13 @@ export class DataDirectory {
         'ERR_DATA_VERSION',
         `${path} has data format ${marker.format}, this program knows formats up to ${DATA_FORMAT}: start the newer ` +
           `version of Kvorum that wrote it.`,
+      );
+    }
+    if (marker.format < DATA_FORMAT) {
+      throw new KvorumError(
+        'ERR_DATA_VERSION',
+        `${path} has data format ${marker.format}, of a version of Kvorum before its first release; this program knows only ` +
+          `format ${DATA_FORMAT}: begin with a new directory.`,
       );
     }
     const prepared = new DataDirectory(path, marker);

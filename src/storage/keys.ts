@@ -12,7 +12,7 @@
  * | `05` group                                 | state record: generation in use, applied position                     |
  * | `06` group                                 | snapshot being received: generation, source, index, term              |
  * | `10` group index                           | first index of a run of entries of one term → that term               |
- * | `11` group index                           | entry record                                                          |
+ * | `11` group index count                     | a run of so many entry records, the first of them of that index       |
  * | `20` group generation key                  | record of the replicated state                                        |
  */
 import type { GroupId } from '../raft/types.ts';
@@ -56,13 +56,27 @@ export function groupKey(kind: number, group: GroupId): Uint8Array {
   return key;
 }
 
-/** A key of kind `term` or `entry`. */
+/** A key of kind `term`, or the beginning of one of kind `entry`. */
 export function indexKey(kind: number, group: GroupId, index: number): Uint8Array {
   const key = new Uint8Array(13);
   key[0] = kind;
   writeU32BE(key, 1, group);
   writeU64BE(key, 5, index);
   return key;
+}
+
+/** Key of an extent: `count` entries, the first of them of `index`. Keys alone tell whether the log has a hole. */
+export function extentKey(group: GroupId, index: number, count: number): Uint8Array {
+  const key = new Uint8Array(17);
+  key[0] = KIND.entry;
+  writeU32BE(key, 1, group);
+  writeU64BE(key, 5, index);
+  writeU32BE(key, 13, count);
+  return key;
+}
+
+export function keyCount(key: Uint8Array): number {
+  return readU32BE(key, 13);
 }
 
 export function keyGroup(key: Uint8Array): GroupId {

@@ -7,7 +7,7 @@
  */
 import type { GroupId } from '../raft/types.ts';
 import type { Engine, EngineIterator, EngineRecord } from './engine.ts';
-import { KIND, indexKey, stateKey } from './keys.ts';
+import { extentKey, stateKey } from './keys.ts';
 import type { BackgroundWork, WriteQueue } from './write-queue.ts';
 
 /** Deletions in one batch: about 0.3 ms of work, and more than the entries that most batches add… */
@@ -15,12 +15,17 @@ const DELETES_PER_BATCH = 512;
 /** …but never fewer than this for each operation in it: what is deleted must keep pace with what is written, also without a rest. */
 const DELETES_PER_OPERATION = 2;
 
-interface LogRange {
+/** Entries that lie under one key. */
+export interface Extent {
+  readonly index: number;
+  readonly count: number;
+}
+
+interface DeadExtents {
   readonly group: GroupId;
-  /** Next index to delete. */
+  readonly extents: readonly Extent[];
+  /** Those before it are deleted. */
   next: number;
-  /** Last one, inclusive. */
-  readonly last: number;
 }
 
 interface Generation {
@@ -31,7 +36,7 @@ interface Generation {
 export class Reclaimer implements BackgroundWork {
   readonly #engine: Engine;
   readonly #queue: WriteQueue;
-  #logRanges: LogRange[] = [];
+  #extents: DeadExtents[] = [];
   #generations: Generation[] = [];
   /** Keys are not known beforehand and iterators are asynchronous: one handful is fetched at a time. */
   #iterator: EngineIterator | null = null;
@@ -45,12 +50,12 @@ export class Reclaimer implements BackgroundWork {
   }
 
   get idle(): boolean {
-    return this.#logRanges.length === 0 && this.#generations.length === 0;
+    return this.#extents.length === 0 && this.#generations.length === 0;
   }
 
-  /** Entries [first, last]. Nobody writes there again. */
-  addLogRange(group: GroupId, first: number, last: number): void {
-    if (first <= last) this.#logRanges.push({ group, next: first, last });
+  /** Nobody writes there again. */
+  addExtents(group: GroupId, extents: readonly Extent[]): void {
+    if (extents.length > 0) this.#extents.push({ group, extents, next: 0 });
   }
 
   /** All records of a generation. Its number is never used again. */
@@ -63,15 +68,15 @@ export class Reclaimer implements BackgroundWork {
     const allowed = Math.max(DELETES_PER_BATCH, DELETES_PER_OPERATION * operations);
     let budget = allowed;
     while (budget > 0) {
-      const range = this.#logRanges[0];
-      if (range === undefined) break;
-      const until = Math.min(range.last, range.next + budget - 1);
-      for (let index = range.next; index <= until; index++) {
-        this.#queue.delete(indexKey(KIND.entry, range.group, index));
-      }
-      budget -= until - range.next + 1;
-      range.next = until + 1;
-      if (range.next > range.last) this.#logRanges.shift();
+      const dead = this.#extents[0];
+      if (dead === undefined) break;
+      const { group, extents } = dead;
+      const until = Math.min(extents.length, dead.next + budget);
+      for (const { index, count } of extents.slice(dead.next, until))
+        this.#queue.delete(extentKey(group, index, count));
+      budget -= until - dead.next;
+      dead.next = until;
+      if (until === extents.length) this.#extents.shift();
     }
     if (budget > 0 && this.#fetched.length > 0) {
       for (const [key] of this.#fetched) this.#queue.delete(key);

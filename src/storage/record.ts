@@ -11,7 +11,7 @@ import { Packr } from 'msgpackr';
 import { crc32 } from 'node:zlib';
 import { KvorumError, invariant } from '../errors.ts';
 import type { Entry, EntryKind } from '../raft/types.ts';
-import { readU32LE, readU64LE, writeU32LE, writeU64LE } from './bytes.ts';
+import { readU32BE, readU32LE, readU64LE, writeU32BE, writeU32LE, writeU64LE } from './bytes.ts';
 
 export const RECORD_VERSION = 1;
 
@@ -64,17 +64,21 @@ function verify(bytes: Uint8Array, seed: number, what: string, failure = corrupt
  */
 export function encodeEntry(entry: Entry): Uint8Array {
   if (entry.encoded !== undefined) return entry.encoded;
-  const kind = ENTRY_KINDS.indexOf(entry.kind);
-  invariant(kind >= 0, `unknown kind of entry: ${entry.kind}`);
   const bytes = Buffer.allocUnsafe(ENTRY_HEADER_BYTES + entry.data.length);
-  bytes[4] = RECORD_VERSION;
-  bytes[5] = kind;
-  writeU64LE(bytes, 6, entry.term);
-  writeU64LE(bytes, 14, entry.index);
-  bytes.set(entry.data, ENTRY_HEADER_BYTES);
-  writeU32LE(bytes, 0, crc32(bytes.subarray(4)));
+  writeEntry(bytes, 0, entry);
   entry.encoded = bytes;
   return bytes;
+}
+
+function writeEntry(bytes: Uint8Array, at: number, entry: Entry): void {
+  const kind = ENTRY_KINDS.indexOf(entry.kind);
+  invariant(kind >= 0, `unknown kind of entry: ${entry.kind}`);
+  bytes[at + 4] = RECORD_VERSION;
+  bytes[at + 5] = kind;
+  writeU64LE(bytes, at + 6, entry.term);
+  writeU64LE(bytes, at + 14, entry.index);
+  bytes.set(entry.data, at + ENTRY_HEADER_BYTES);
+  writeU32LE(bytes, at, crc32(bytes.subarray(at + 4, at + ENTRY_HEADER_BYTES + entry.data.length)));
 }
 
 /**
@@ -93,6 +97,55 @@ export function decodeEntry(bytes: Uint8Array): Entry {
     data: bytes.subarray(ENTRY_HEADER_BYTES),
     encoded: bytes,
   };
+}
+
+/** Before each record of a run: its length, big-endian. */
+const LENGTH_BYTES = 4;
+
+/** What an entry takes in a run. */
+export function lengthInRun(entry: Entry): number {
+  return LENGTH_BYTES + ENTRY_HEADER_BYTES + entry.data.length;
+}
+
+/**
+ * The records of entries that follow each other, each with its length before it: what lies in the log under one key, and travels in one message. Made once and kept in the
+ * first entry. Neither the entries nor their data may change afterwards.
+ */
+export function encodeRun(entries: readonly Entry[]): Uint8Array {
+  const first = entries[0];
+  const last = entries[entries.length - 1];
+  invariant(first !== undefined && last !== undefined, 'a run has an entry');
+  // Entries are immutable and an index and term name one entry, so the same ends mean the same run.
+  if (first.run !== undefined && first.run.last === last) return first.run.bytes;
+  let size = 0;
+  for (const entry of entries) size += lengthInRun(entry);
+  const bytes = Buffer.allocUnsafe(size);
+  let at = 0;
+  for (const entry of entries) {
+    const length = ENTRY_HEADER_BYTES + entry.data.length;
+    writeU32BE(bytes, at, length);
+    at += LENGTH_BYTES;
+    if (entry.encoded === undefined) writeEntry(bytes, at, entry);
+    else bytes.set(entry.encoded, at);
+    at += length;
+  }
+  first.run = { last, bytes };
+  return bytes;
+}
+
+/** `count` entries of a run, after the first `skip` of it. Throws as `decodeEntry`, and what `cutOff` makes when it has not so many. */
+export function decodeRun(bytes: Uint8Array, skip: number, count: number, cutOff: () => Error): Entry[] {
+  const entries: Entry[] = [];
+  let at = 0;
+  for (let i = 0; i < skip + count; i++) {
+    if (bytes.length < at + LENGTH_BYTES) throw cutOff();
+    const length = readU32BE(bytes, at);
+    at += LENGTH_BYTES;
+    if (bytes.length < at + length) throw cutOff();
+    if (i >= skip) entries.push(decodeEntry(bytes.subarray(at, at + length)));
+    at += length;
+  }
+  return entries;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -104,8 +104,8 @@ export class GroupState implements StateStore, Participant {
     this.#write(key, value, value.length, false);
   }
 
-  putLater(key: Uint8Array, bytes: number, make: () => Uint8Array): void {
-    this.#write(key, make, bytes, true);
+  putLater(key: Uint8Array, bytes: number, make: () => Uint8Array, fresh: boolean): void {
+    this.#write(key, make, bytes, fresh);
   }
 
   delete(key: Uint8Array): void {

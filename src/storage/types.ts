@@ -85,10 +85,10 @@ export interface StateView {
   put(key: Uint8Array, value: Uint8Array): void;
   delete(key: Uint8Array): void;
   /**
-   * As `put`, of a key that nothing is stored under. The value is made when it is read or flushed: what is deleted before that is never made, and neither it nor its deletion
-   * is written. `bytes`: about how long it will be.
+   * As `put`, but the value is made when it is read or flushed: what is overwritten or deleted before that is never made. `bytes`: about how much memory it takes until
+   * then. `fresh`: nothing is stored under the key; then a deletion before that is not written either.
    */
-  putLater?(key: Uint8Array, bytes: number, make: () => Uint8Array): void;
+  putLater?(key: Uint8Array, bytes: number, make: () => Uint8Array, fresh: boolean): void;
 }
 
 /**

@@ -6,7 +6,7 @@ import { clientOver, type Client } from '../client/client.ts';
 import { text } from '../client/codec.ts';
 import type { ConnectOptions } from '../client/options.ts';
 import type { Platform } from '../node/platform.ts';
-import type { Limits, StoreSettings, Timing } from '../node/types.ts';
+import type { GossipTiming, Limits, NodeOptions, StoreSettings, Timing } from '../node/types.ts';
 import { MemoryNetwork, type MemoryNetworkOptions } from '../transport/memory-transport.ts';
 import { Random } from './random.ts';
 import { SimNode } from './sim-node.ts';
@@ -20,6 +20,8 @@ export interface SimClusterOptions {
   readonly nodes?: number;
   readonly timing?: Partial<Timing>;
   readonly limits?: Partial<Limits>;
+  /** How nodes watch each other. */
+  readonly gossip?: Partial<GossipTiming>;
   /** How much is kept and stored. */
   readonly store?: Partial<StoreSettings>;
   /** How a frame travels. Default: 0.5 to 1.5 ms one way, none is lost. */
@@ -35,7 +37,12 @@ export interface SimClusterOptions {
 }
 
 /** Of `client()`. */
-export type SimClientOptions = Omit<ConnectOptions, 'token' | 'fetch' | 'secret' | 'name' | 'environment'>;
+export type SimClientOptions = Omit<ConnectOptions, 'token' | 'fetch' | 'secret' | 'name' | 'environment' | 'discover'>;
+
+/** Of a node that joins: as what, and in whose place. */
+export type SimJoinOptions = Pick<NodeOptions, 'role' | 'replaces' | 'joinToken' | 'metadata'>;
+
+const SECRET = 'a secret that all simulated nodes share';
 
 /** Virtual milliseconds within which a cluster must come up, and a promise given to `run` must settle. */
 const LIMIT_MS = 60_000;
@@ -43,12 +50,14 @@ const LIMIT_MS = 60_000;
 export class SimCluster {
   readonly time = new VirtualTime();
   readonly network: MemoryNetwork;
-  readonly nodes: readonly SimNode[];
+  readonly nodes: SimNode[];
   readonly random: Random;
+  readonly #options: SimClusterOptions;
 
   /** All nodes are down. */
   constructor(options: SimClusterOptions = {}) {
-    const { seed = 1, nodes = 3, timing, limits, store, network, writeMs, clockRate, platform, ended } = options;
+    const { seed = 1, nodes = 3, network } = options;
+    this.#options = options;
     this.random = new Random(seed);
     const delays = this.random.fork();
     const redials = this.random.fork();
@@ -60,27 +69,51 @@ export class SimCluster {
     });
     const names = Array.from({ length: nodes }, (_, i) => `n${i + 1}`);
     const initialCluster = Object.fromEntries(names.map((name) => [name, `${name}:1`]));
-    this.nodes = names.map((name) => {
-      const rate = clockRate?.(name);
-      return new SimNode({
+    this.nodes = names.map((name) => this.#make(name, { initialCluster }));
+  }
+
+  #make(name: string, given: Partial<NodeOptions>): SimNode {
+    const { timing, gossip, limits, store, writeMs, clockRate, platform, ended } = this.#options;
+    const rate = clockRate?.(name);
+    return new SimNode({
+      name,
+      time: this.time,
+      network: this.network,
+      random: this.random.fork(),
+      options: {
         name,
-        time: this.time,
-        network: this.network,
-        random: this.random.fork(),
-        options: {
-          name,
-          initialCluster,
-          secret: 'a secret that all simulated nodes share',
-          ...(timing === undefined ? {} : { timing }),
-          ...(limits === undefined ? {} : { limits }),
-          ...(store === undefined ? {} : { store }),
-        },
-        writeMs: () => writeMs?.(name) ?? 0.3,
-        ...(rate === undefined ? {} : { clockRate: rate }),
-        ...(platform === undefined ? {} : { platform }),
-        ...(ended === undefined ? {} : { ended }),
-      });
+        listen: `${name}:1`,
+        secret: SECRET,
+        ...(timing === undefined ? {} : { timing }),
+        ...(gossip === undefined ? {} : { gossip }),
+        ...(limits === undefined ? {} : { limits }),
+        ...(store === undefined ? {} : { store }),
+        ...given,
+      },
+      writeMs: () => writeMs?.(name) ?? 0.3,
+      ...(rate === undefined ? {} : { clockRate: rate }),
+      ...(platform === undefined ? {} : { platform }),
+      ...(ended === undefined ? {} : { ended }),
     });
+  }
+
+  /**
+   * One more node, which is down: when it is started it joins the cluster by any of the nodes that there are. `replaces`: the name of the member whose place it takes. A name that was there
+   * before is a new node on an empty disk, whose predecessor must be down.
+   */
+  add(name: string, options: SimJoinOptions = {}): SimNode {
+    const before = this.nodes.findIndex((node) => node.name === name);
+    if (before >= 0 && this.nodes[before]!.alive) throw new Error(`${name} runs`);
+    const join = this.nodes.filter((_, i) => i !== before).map(({ address }) => address);
+    const node = this.#make(name, { join, ...options });
+    if (options.joinToken !== undefined) {
+      // It has the ticket in the place of the secret.
+      const { secret: _, ...rest } = node.options;
+      node.options = rest;
+    }
+    if (before >= 0) this.nodes[before] = node;
+    else this.nodes.push(node);
+    return node;
   }
 
   /** Virtual milliseconds since the beginning. */

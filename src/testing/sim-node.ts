@@ -1,6 +1,8 @@
 /** One node of a simulated cluster: the whole node that ships, in a process, on a disk and at an address that can be done anything to. */
 import { KvorumError } from '../errors.ts';
-import { Node } from '../node/node.ts';
+import type { Agent } from '../node/agent/agent.ts';
+import type { Node } from '../node/node.ts';
+import { openNode } from '../node/open.ts';
 import type { Platform } from '../node/platform.ts';
 import type { KvorumNode, NodeOptions } from '../node/types.ts';
 import { createRaft } from '../raft/raft.ts';
@@ -46,9 +48,11 @@ export class SimNode {
   failure: Error | null = null;
   /** Counts the starts. */
   starts = 0;
+  /** What it is started with the next time. */
+  options: NodeOptions;
   readonly #spec: SimNodeSpec;
   #process: VirtualProcess | null = null;
-  #node: Node | null = null;
+  #node: Node | Agent | null = null;
   #wallJumpMs = 0;
   /** Calls that a crash ends. */
   readonly #calls = new Set<(error: Error) => void>();
@@ -56,6 +60,7 @@ export class SimNode {
   constructor(spec: SimNodeSpec) {
     this.#spec = spec;
     this.name = spec.name;
+    this.options = spec.options;
     this.address = `${spec.name}:1`;
     this.disk = this.#newDisk();
   }
@@ -91,7 +96,7 @@ export class SimNode {
       if (this.#process === process) this.#failed(error instanceof Error ? error : new Error(String(error)));
     };
     try {
-      const node = await Node.open(this.#spec.options, this.#platform(process));
+      const node = await openNode(this.options, this.#platform(process));
       if (process.stopped) return;
       this.#node = node;
       void node.failed.then(failed);
@@ -175,8 +180,8 @@ export class SimNode {
       env: process,
       pid: this.starts,
       openStore: () => openMemoryStore({ disk: this.disk }),
-      createTransport: async ({ listen, secret, handlers }) =>
-        network.createTransport({ address: listen, secret, handlers, process }),
+      createTransport: async ({ listen, credential, wallTime, handlers }) =>
+        network.createTransport({ address: listen, credential, wallTime, handlers, process }),
       createKey: () => Promise.resolve(seededKey(random.bytes(32))),
       createCore: createRaft,
     };

@@ -2,7 +2,7 @@
  * What a client speaks through to one node of a simulated cluster: a connection that breaks when the process of the node ends, and says nothing while that stands still.
  */
 import { KvorumError } from '../errors.ts';
-import type { Attempt, ClusterInfo, ElectionInfo, RawBatch, Stream, WatchRequest } from '../client/api.ts';
+import type { Attempt, ClusterInfo, ElectionInfo, MemberInfo, RawBatch, Stream, WatchRequest } from '../client/api.ts';
 import { NodeTransport } from '../client/node-transport.ts';
 import type { KvorumNode } from '../node/types.ts';
 import type { SimNode } from './sim-node.ts';
@@ -52,6 +52,14 @@ export class SimTransport extends NodeTransport<KvorumNode> {
   ): Promise<Stream<ElectionInfo>> {
     const { starts } = this.#simNode;
     return this.#breakable(await super.electionObserve(request, attempt), starts);
+  }
+
+  override async membersWatch(
+    request: { readonly idleMs: number },
+    attempt: Attempt,
+  ): Promise<Stream<readonly MemberInfo[]>> {
+    const { starts } = this.#simNode;
+    return this.#breakable(await super.membersWatch(request, attempt), starts);
   }
 
   /** What a process goes on telling ends with it; another one that is started in its place knows nothing of it. */

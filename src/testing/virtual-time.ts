@@ -189,6 +189,10 @@ export class VirtualProcess implements Environment {
     };
   }
 
+  soon(task: () => void): void {
+    this.endOfTurn(task);
+  }
+
   endOfTurn(task: () => void): void {
     this.#time.schedule(0, () => {
       if (this.#resuming) this.#ends.push({ run: task, apart: false });

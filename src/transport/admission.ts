@@ -1,37 +1,50 @@
 /**
- * The admission handshake, without I/O: each side proves that it knows the cluster secret, then both exchange a Hello and tell each
- * other their verdict on it.
+ * The admission handshake, without I/O: each side proves that it knows the cluster secret, or bears a join token made with it, then both exchange a Hello and tell
+ * each other their verdict on it.
  *
  *     dialer                                   listener
  *       | -- challenge {nonceD} -------------------> |
  *       | <------------------- challenge {nonceL} -- |
- *       | -- proof HMAC(secret, 'dialer' …) -------> |   checked; else: refuse ERR_WRONG_SECRET
- *       | <----- proof HMAC(secret, 'listener' …) -- |   checked; else: refuse ERR_WRONG_SECRET
+ *       | -- proof HMAC(key, 'dialer' …) ----------> |   checked; else: refuse ERR_WRONG_SECRET or ERR_BAD_TOKEN
+ *       | <-------- proof HMAC(key, 'listener' …) -- |   checked; else: refuse ERR_WRONG_SECRET or ERR_BAD_TOKEN
  *       | -- hello --------------------------------> |   judged
  *       | <----------------------- hello, verdict -- |   judged
  *       | -- verdict ------------------------------> |
  *
  * A proof covers the role, both nonces and both peer ids as noise authenticated them: it cannot be sent back to its maker (another
- * role), replayed (other nonces) or passed on by somebody in the middle (other peer ids). The secret never travels. The dialer
+ * role), replayed (other nonces) or passed on by somebody in the middle (other peer ids). The key never travels. The dialer
  * proves first, because it chose whom to call, while a listener is called by anybody: who does not know the secret gets
  * nothing from a listener to guess it by.
+ *
+ * **The key** is the cluster's secret when both have it. A side that has a join token instead adds the token's claims to its challenge, whether it dials or listens:
+ * `challenge {nonce, claims}`. Its key is that of the token; the other side, which has the secret, makes the same one of the claims (`join-token.ts`), so it is as mutual as with the
+ * secret. Only once the bearer has proved that the claims are genuine are they judged: cluster and expiry before anything else is said to it, the role when its Hello asks for one.
+ * A token against a token is refused.
+ *
+ * Without claims the handshake is to the byte what it was before there were tokens. A node of that time does not look at claims, so a bearer is not let in by it: with
+ * ERR_WRONG_SECRET, or as malformed when that node dials.
  */
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { MAX_CONTROL_BYTES } from './limits.ts';
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { base64url, bytesOfBase64url, judgeClaims, judgeRole } from './join-token.ts';
+import { MAX_CLAIMS_BYTES, MAX_CONTROL_BYTES } from './limits.ts';
 import { parseHello, parseRefusal } from './hello.ts';
-import type { Hello, Verdict } from './types.ts';
+import { NO_SECRET, proof, proofBasis } from './proof.ts';
+import type { ProofBasis } from './proof.ts';
+import type { Credential, Hello, PeerCredential, Verdict } from './types.ts';
 
 export interface AdmissionOptions {
   readonly role: 'dialer' | 'listener';
-  /** Null: a node without a secret is a cluster of one and admits nobody. */
-  readonly secret: string | null;
+  /** Of this node, now: it stays the same for this handshake. */
+  readonly credential: Credential;
   /** Peer ids as noise authenticated them. */
   readonly ownPeerId: string;
   readonly remotePeerId: string;
   /** Member id that belongs to `remotePeerId`. */
   readonly remoteId: string;
+  /** Milliseconds since the epoch, for the expiry of join tokens. */
+  readonly wallTime: () => number;
   hello(): Hello;
-  admit(hello: Hello): Verdict;
+  admit(hello: Hello, credential: PeerCredential): Verdict;
 }
 
 export type AdmissionOutcome =
@@ -58,7 +71,6 @@ interface Message {
 }
 
 const NONCE_BYTES = 32;
-const CONTEXT = 'kvorum/admission/1';
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
@@ -79,9 +91,11 @@ export function decodeControl(bytes: Uint8Array): Record<string, unknown> | unde
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #nonce = randomBytes(NONCE_BYTES);
-  #remoteNonce: Buffer | null = null;
+  #remoteNonce: Uint8Array = new Uint8Array(0);
+  /** Known once the challenge of the other side is. */
+  #basis: ProofBasis | null = null;
   #expects: 'challenge' | 'proof' | 'hello' | 'verdict' | 'nothing' = 'challenge';
-  /** The other side knows the secret. */
+  /** The other side knows the key. */
   #proved = false;
   /** Listener: its verdict, told already; it waits for the dialer's. */
   #pending: { hello: Hello; verdict: Verdict } | null = null;
@@ -93,16 +107,16 @@ export class Admission {
   /** First messages of the dialer; nothing for the listener. */
   start(): AdmissionStep {
     if (this.#options.role === 'listener') return { send: [], outcome: null };
-    if (this.#options.secret === null) return this.#refuse('ERR_WRONG_SECRET', NO_SECRET, null);
-    return { send: [encodeControl({ t: 'challenge', nonce: this.#nonce.toString('base64') })], outcome: null };
+    if (this.#options.credential === null) return this.#refuse(NO_SECRET);
+    return { send: [this.#ownChallenge()], outcome: null };
   }
 
   receive(bytes: Uint8Array): AdmissionStep {
     const message = decodeControl(bytes);
     if (message?.['t'] === 'verdict' && message['ok'] === false && this.#expects !== 'nothing') {
       const refusal = { type: 'refused', by: 'them', ...parseRefusal(message) } as const;
-      // Whoever has not proved the secret has no say in anything but the secret.
-      if (!this.#proved && refusal.code !== 'ERR_WRONG_SECRET') return this.#malformed('verdict of a stranger');
+      // Whoever has not proved anything has no say in anything but that.
+      if (!this.#proved && !this.#saidByStrangers(refusal.code)) return this.#malformed('verdict of a stranger');
       this.#expects = 'nothing';
       return { send: [], outcome: { ...refusal, hello: this.#pending?.hello ?? null } };
     }
@@ -130,23 +144,31 @@ export class Admission {
   #challenge(message: Record<string, unknown>): AdmissionStep {
     const nonce = bytesOf(message['nonce']);
     if (nonce?.byteLength !== NONCE_BYTES) return this.#malformed('nonce');
-    if (this.#options.secret === null) return this.#refuse('ERR_WRONG_SECRET', NO_SECRET, null);
+    const claims = claimsOf(message['claims']);
+    if (claims === undefined) return this.#malformed('claims');
+    const basis = proofBasis(this.#options.credential, claims);
+    if ('code' in basis) return this.#refuse(basis);
+    this.#basis = basis;
     this.#remoteNonce = nonce;
     this.#expects = 'proof';
-    if (this.#options.role === 'listener') {
-      return { send: [encodeControl({ t: 'challenge', nonce: this.#nonce.toString('base64') })], outcome: null };
-    }
-    return { send: [this.#ownProof()], outcome: null };
+    return { send: [this.#options.role === 'listener' ? this.#ownChallenge() : this.#ownProof(basis)], outcome: null };
   }
 
   #proof(message: Record<string, unknown>): AdmissionStep {
+    const basis = this.#basis;
     const mac = bytesOf(message['mac']);
-    const expected = this.#mac(this.#options.role === 'listener' ? 'dialer' : 'listener');
+    if (basis === null) return this.#malformed('proof before a challenge');
+    const expected = this.#mac(basis, this.#options.role === 'listener' ? 'dialer' : 'listener');
     if (mac?.byteLength !== expected.byteLength) return this.#malformed('proof');
-    if (!timingSafeEqual(mac, expected)) return this.#refuse('ERR_WRONG_SECRET', WRONG_SECRET, null);
+    if (!timingSafeEqual(mac, expected)) return this.#refuse(basis.otherwise);
     this.#proved = true;
+    if (basis.bearer !== null) {
+      const { clusterId } = this.#options.hello();
+      const reason = judgeClaims(basis.bearer, { wallMs: this.#options.wallTime(), clusterId });
+      if (reason !== null) return this.#refuse({ code: 'ERR_BAD_TOKEN', message: reason });
+    }
     this.#expects = 'hello';
-    if (this.#options.role === 'listener') return { send: [this.#ownProof()], outcome: null };
+    if (this.#options.role === 'listener') return { send: [this.#ownProof(basis)], outcome: null };
     return { send: [this.#bounded({ t: 'hello', hello: this.#options.hello() })], outcome: null };
   }
 
@@ -155,7 +177,7 @@ export class Admission {
     if (hello === undefined) return this.#malformed('hello');
     if (hello.peerId !== this.#options.remotePeerId) return this.#malformed('peer id of another');
     if (hello.id !== this.#options.remoteId) return this.#malformed('member id of another');
-    const verdict = this.#options.admit(hello);
+    const verdict = this.#judge(hello);
     if (this.#options.role === 'listener') {
       this.#expects = 'verdict';
       this.#pending = { hello, verdict };
@@ -181,24 +203,39 @@ export class Admission {
     return { send: [], outcome: judged(this.#pending.hello, this.#pending.verdict) };
   }
 
-  #ownProof(): Uint8Array {
-    return encodeControl({ t: 'proof', mac: this.#mac(this.#options.role).toString('base64') });
+  #judge(hello: Hello): Verdict {
+    const bearer = this.#basis?.bearer ?? null;
+    if (bearer === null) return this.#options.admit(hello, { type: 'secret' });
+    const reason = judgeRole(bearer, hello);
+    if (reason !== null) return { ok: false, code: 'ERR_BAD_TOKEN', message: reason };
+    return this.#options.admit(hello, { type: 'token', role: bearer.role, expiresMs: bearer.expiresMs });
   }
 
-  #mac(role: 'dialer' | 'listener'): Buffer {
-    const { secret, ownPeerId, remotePeerId } = this.#options;
+  /** Refusals of the proof itself; of a token only where there is one. */
+  #saidByStrangers(code: string): boolean {
+    if (code === 'ERR_WRONG_SECRET') return true;
+    const { credential } = this.#options;
+    const borne = credential !== null && 'token' in credential;
+    return code === 'ERR_BAD_TOKEN' && (borne || (this.#basis?.bearer ?? null) !== null);
+  }
+
+  #ownChallenge(): Uint8Array {
+    const { credential } = this.#options;
+    const nonce = this.#nonce.toString('base64');
+    if (credential === null || 'secret' in credential) return encodeControl({ t: 'challenge', nonce });
+    return encodeControl({ t: 'challenge', nonce, claims: base64url(credential.token.claimsBytes) });
+  }
+
+  #ownProof(basis: ProofBasis): Uint8Array {
+    return encodeControl({ t: 'proof', mac: Buffer.from(this.#mac(basis, this.#options.role)).toString('base64') });
+  }
+
+  #mac(basis: ProofBasis, role: 'dialer' | 'listener'): Uint8Array {
+    const { ownPeerId, remotePeerId } = this.#options;
     const own = { nonce: this.#nonce, peerId: ownPeerId };
-    const remote = { nonce: this.#remoteNonce ?? Buffer.alloc(0), peerId: remotePeerId };
+    const remote = { nonce: this.#remoteNonce, peerId: remotePeerId };
     const [dialer, listener] = this.#options.role === 'dialer' ? [own, remote] : [remote, own];
-    const hmac = createHmac('sha256', secret ?? '');
-    // Each part with its length in front, so that no two different lists of parts give the same bytes.
-    for (const part of [CONTEXT, role, dialer.nonce, listener.nonce, dialer.peerId, listener.peerId]) {
-      const bytes = typeof part === 'string' ? Buffer.from(part) : part;
-      const length = Buffer.alloc(4);
-      length.writeUInt32BE(bytes.byteLength);
-      hmac.update(length).update(bytes);
-    }
-    return hmac.digest();
+    return proof(basis, role, { dialer, listener });
   }
 
   /** Our own Hello is made by the shell; one that is too large would only show as a malformed peer on the other side. */
@@ -208,10 +245,11 @@ export class Admission {
     return bytes;
   }
 
-  #refuse(code: string, message: string, hello: Hello | null): AdmissionStep {
+  /** Before there is a Hello to judge. */
+  #refuse({ code, message }: { readonly code: string; readonly message: string }): AdmissionStep {
     this.#expects = 'nothing';
     const send = [encodeControl({ t: 'verdict', ok: false, code, message })];
-    return { send, outcome: { type: 'refused', by: 'us', code, message, hello } };
+    return { send, outcome: { type: 'refused', by: 'us', code, message, hello: null } };
   }
 
   #malformed(reason: string): AdmissionStep {
@@ -229,6 +267,8 @@ function bytesOf(value: unknown): Buffer | undefined {
   return typeof value === 'string' && value.length <= 100 ? Buffer.from(value, 'base64') : undefined;
 }
 
-export const WRONG_SECRET = 'the two nodes do not have the same cluster secret: start both with the same secret';
-export const NO_SECRET =
-  'a node without a cluster secret is a cluster of one and has no peers: start it with the secret of its cluster';
+/** Null: the peer has the secret, and so no claims. */
+function claimsOf(value: unknown): Uint8Array | null | undefined {
+  if (value === undefined) return null;
+  return typeof value === 'string' && value.length <= 2 * MAX_CLAIMS_BYTES ? bytesOfBase64url(value) : undefined;
+}

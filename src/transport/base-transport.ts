@@ -179,6 +179,10 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
     return this.#peers.get(to)?.current?.queuedBytes(channel) ?? 0;
   }
 
+  hangUp(id: NodeId): void {
+    for (const link of [...(this.#peers.get(id)?.links ?? [])]) link.close();
+  }
+
   drop(id: NodeId, code: string, message: string): void {
     for (const link of [...(this.#peers.get(id)?.links ?? [])]) link.dismiss(code, message);
   }

@@ -1,7 +1,7 @@
 /**
  * The transport of production: libp2p over TCP, with noise and yamux.
  *
- *     const transport = await createLibp2pTransport({ privateKey, listen: '127.0.0.1:0', secret, handlers });
+ *     const transport = await createLibp2pTransport({ privateKey, listen: '127.0.0.1:0', credential: () => ({ secret }), wallTime: Date.now, handlers });
  *     transport.connect('10.0.0.6:7101');   // dials until told otherwise; handlers.peer says when it is up
  *     transport.send(id, 'raft', [bytes]);
  */
@@ -26,15 +26,17 @@ import { memberId } from './peer-id.ts';
 import type { DialResult } from './reconnect.ts';
 import { SocketGuard } from './socket-guard.ts';
 import { CHANNELS } from './types.ts';
-import type { Channel, Hello, Transport, TransportHandlers } from './types.ts';
+import type { Channel, Credential, Hello, Transport, TransportHandlers } from './types.ts';
 
 export interface Libp2pTransportOptions {
   /** Ed25519: the identity that noise proves. */
   readonly privateKey: PrivateKey;
   /** HOST:PORT; port 0 takes a free one. Null: it only dials. */
   readonly listen: string | null;
-  /** Cluster secret; null: nobody is admitted. */
-  readonly secret: string | null;
+  /** Asked at each handshake, so it may change: links that are up stay. Null: nobody is admitted. Must not throw. */
+  readonly credential: () => Credential;
+  /** Milliseconds since the epoch, for the expiry of join tokens. */
+  readonly wallTime: () => number;
   readonly handlers: TransportHandlers;
   readonly limits?: PartialTransportLimits;
   /** Silent unless given. */
@@ -52,7 +54,8 @@ export async function createLibp2pTransport(options: Libp2pTransportOptions): Pr
 }
 
 class Libp2pTransport extends BaseTransport<Link> implements LinkOwner {
-  readonly #secret: string | null;
+  readonly #credential: () => Credential;
+  readonly #wallTime: () => number;
   readonly #guard: SocketGuard;
   readonly #links = new Map<Connection, Link>();
   /** The address and the answer that a dial of ours waits with. */
@@ -76,7 +79,8 @@ class Libp2pTransport extends BaseTransport<Link> implements LinkOwner {
       },
       random: Math.random,
     });
-    this.#secret = options.secret;
+    this.#credential = options.credential;
+    this.#wallTime = options.wallTime;
     this.#guard = new SocketGuard((remote) => this.onMalformed(remote, 'not libp2p'));
   }
 
@@ -183,12 +187,13 @@ class Libp2pTransport extends BaseTransport<Link> implements LinkOwner {
   admission(link: Link): Admission {
     return new Admission({
       role: link.role,
-      secret: this.#secret,
+      credential: this.#credential(),
       ownPeerId: this.#ownPeerId,
       remotePeerId: link.connection.remotePeer.toString(),
       remoteId: link.id,
+      wallTime: this.#wallTime,
       hello: () => this.handlers.hello(),
-      admit: (hello) => this.handlers.admit(hello),
+      admit: (hello, credential) => this.handlers.admit(hello, credential),
     });
   }
 

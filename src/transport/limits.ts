@@ -9,8 +9,16 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 export const DEFAULT_LIMITS: TransportLimits = {
-  maxFrameBytes: { raft: 16 * MIB, snapshot: 16 * MIB, client: 16 * MIB, gossip: 64 * KIB, dht: 64 * KIB },
-  maxQueueBytes: { raft: 64 * MIB, snapshot: 8 * MIB, client: 16 * MIB, gossip: MIB, dht: MIB },
+  maxFrameBytes: {
+    raft: 16 * MIB,
+    snapshot: 16 * MIB,
+    client: 16 * MIB,
+    gossip: 64 * KIB,
+    ping: 64 * KIB,
+    dht: 64 * KIB,
+  },
+  // A ping that has waited long is worth nothing: better none than an old one.
+  maxQueueBytes: { raft: 64 * MIB, snapshot: 8 * MIB, client: 16 * MIB, gossip: MIB, ping: 64 * KIB, dht: MIB },
 };
 
 /** `limits` over the defaults, channel by channel. */
@@ -31,6 +39,9 @@ export interface PartialTransportLimits {
  * each; nothing else in it grows.
  */
 export const MAX_CONTROL_BYTES = 64 * KIB;
+
+/** Claims of a join token: five short fields, some 140 bytes. */
+export const MAX_CLAIMS_BYTES = 256;
 
 /**
  * What a connection may send before it is admitted: noise, protocol names, identify and the handshake need some 10 KiB, the

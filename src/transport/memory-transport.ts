@@ -3,7 +3,7 @@
  * same run. Members are told apart by their addresses.
  *
  *     const network = new MemoryNetwork({ schedule });
- *     const a = network.createTransport({ address: 'a:1', secret, handlers });
+ *     const a = network.createTransport({ address: 'a:1', credential: () => ({ secret }), wallTime, handlers });
  *     network.cut('a:1', 'b:1');       // both ways; cutOneWay for one
  *     network.crash('b:1');            // its peers see the link close, and the port closed
  *
@@ -23,7 +23,7 @@ import { ADMISSION_TIMEOUT_MS, DIAL_TIMEOUT_MS, KEEPALIVE_INTERVAL_MS, KEEPALIVE
 import type { PartialTransportLimits } from './limits.ts';
 import type { DialResult } from './reconnect.ts';
 import { CHANNELS } from './types.ts';
-import type { Channel, Hello, Transport, TransportHandlers } from './types.ts';
+import type { Channel, Credential, Hello, Transport, TransportHandlers } from './types.ts';
 
 /** A channel, or `control` for what links say to each other: connecting, admission, closing. */
 export type Traffic = Channel | 'control';
@@ -42,7 +42,10 @@ export interface MemoryNetworkOptions {
 export interface MemoryTransportOptions {
   /** HOST:PORT; port 0 takes a free one. */
   readonly address: string;
-  readonly secret: string | null;
+  /** Asked at each handshake, so it may change: links that are up stay. Null: nobody is admitted. Must not throw. */
+  readonly credential: () => Credential;
+  /** Milliseconds since the epoch, for the expiry of join tokens. */
+  readonly wallTime: () => number;
   readonly handlers: TransportHandlers;
   readonly limits?: PartialTransportLimits;
   readonly logger?: TransportLogger;
@@ -430,7 +433,8 @@ class MemoryTransport extends BaseTransport<MemoryLink> {
   readonly address: string;
   readonly process: NetworkProcess;
   readonly #network: MemoryNetwork;
-  readonly #secret: string | null;
+  readonly #credential: () => Credential;
+  readonly #wallTime: () => number;
   readonly #links = new Set<MemoryLink>();
   readonly #dials = new Map<MemoryLink, { readonly address: string; done(result: DialResult): void }>();
 
@@ -447,7 +451,8 @@ class MemoryTransport extends BaseTransport<MemoryLink> {
     this.process = process;
     this.#network = network;
     this.address = address;
-    this.#secret = options.secret;
+    this.#credential = options.credential;
+    this.#wallTime = options.wallTime;
   }
 
   protected get ownPeerId(): string {
@@ -489,12 +494,13 @@ class MemoryTransport extends BaseTransport<MemoryLink> {
   admission(role: 'dialer' | 'listener', remotePeerId: string, remoteId: NodeId): Admission {
     return new Admission({
       role,
-      secret: this.#secret,
+      credential: this.#credential(),
       ownPeerId: this.ownPeerId,
       remotePeerId,
       remoteId,
+      wallTime: this.#wallTime,
       hello: () => this.handlers.hello(),
-      admit: (hello) => this.handlers.admit(hello),
+      admit: (hello, credential) => this.handlers.admit(hello, credential),
     });
   }
 

@@ -7,12 +7,12 @@
 import type { NodeId } from '../raft/types.ts';
 
 /** A class of traffic with its own stream and its own queue: a heartbeat never waits behind a snapshot. */
-export type Channel = 'raft' | 'snapshot' | 'client' | 'gossip' | 'dht';
+export type Channel = 'raft' | 'snapshot' | 'client' | 'gossip' | 'ping' | 'dht';
 
-export const CHANNELS: readonly Channel[] = ['raft', 'snapshot', 'client', 'gossip', 'dht'];
+export const CHANNELS: readonly Channel[] = ['raft', 'snapshot', 'client', 'gossip', 'ping', 'dht'];
 
 /**
- * What peers tell each other inside the admission handshake, after each has proved that it knows the cluster secret. JSON-able.
+ * What peers tell each other inside the admission handshake, after each has proved that it knows the cluster secret or bears a join token. JSON-able.
  * The transport carries it and does not judge it: `admit` of the shell does.
  */
 export interface Hello {
@@ -31,7 +31,10 @@ export interface Hello {
   readonly pid: number;
   /** Version of the wire format: 1. */
   readonly protocol: number;
-  /** Room for the shell's own facts (bootstrap map and state, highest index …). Plain JSON data. */
+  /**
+   * Room for the shell's own facts (bootstrap map and state, highest index …). Plain JSON data. The transport reads one of them, of a peer with a join token: `role`, the JoinRole that
+   * it asks for; absent: voter.
+   */
   readonly extra: Readonly<Record<string, unknown>>;
 }
 
@@ -41,6 +44,41 @@ export interface Peer {
   readonly address: string;
   readonly hello: Hello;
 }
+
+/** What a node may be in a cluster. */
+export type JoinRole = 'voter' | 'learner' | 'agent';
+
+/** What a join token says. Its bearer shows it to whomever it speaks to. */
+export interface JoinClaims {
+  /** Decimal. */
+  readonly clusterId: string;
+  /** Wall clock, milliseconds since the epoch. */
+  readonly expiresMs: number;
+  /** Null: any. */
+  readonly role: JoinRole | null;
+  /** Tells two tokens apart. Base64url. */
+  readonly nonce: string;
+}
+
+/** A join token, as `join-token.ts` reads it. */
+export interface JoinToken {
+  readonly claims: JoinClaims;
+  /** The claims as they were signed. */
+  readonly claimsBytes: Uint8Array;
+  /** What its bearer proves to know, and shows to nobody. */
+  readonly key: Uint8Array;
+}
+
+/** What a node proves with that it belongs to the cluster, or may join it. Null: nothing, so it is a cluster of one and admits nobody. */
+export type Credential = { readonly secret: string } | { readonly token: JoinToken } | null;
+
+/**
+ * What a peer proved with: the cluster's secret, or the key of a join token, genuine, not expired, and of a role that its Hello asks for. For a node that bears a token itself,
+ * every peer that it admits is one with the secret.
+ */
+export type PeerCredential =
+  | { readonly type: 'secret' }
+  | { readonly type: 'token'; readonly role: JoinRole | null; readonly expiresMs: number };
 
 export type PeerEvent =
   /** Admitted on both sides; frames can flow. Comes again, with the newer Hello, after a reconnect. */
@@ -57,7 +95,7 @@ export type PeerEvent =
       readonly message: string;
       /** Who refused whom: we the peer, or it (`them`) this node. */
       readonly by: 'us' | 'them';
-      /** What the peer said of itself; null when it did not come so far (a wrong secret). */
+      /** What the peer said of itself; null when it did not come so far (a wrong secret, an expired token). */
       readonly hello: Hello | null;
     };
 
@@ -66,8 +104,8 @@ export type Verdict = { readonly ok: true } | { readonly ok: false; readonly cod
 export interface TransportHandlers {
   /** Our Hello, asked for at every handshake: it may change. */
   hello(): Hello;
-  /** Judge a peer that proved the secret. A refusal is told to it with its code and message. */
-  admit(hello: Hello): Verdict;
+  /** Judge a peer that proved the secret, or bears a join token. A refusal is told to it with its code and message. */
+  admit(hello: Hello, credential: PeerCredential): Verdict;
   /** A whole frame. The bytes are the receiver's to keep. Must not throw; a throw closes the link and is counted as malformed. */
   frame(from: NodeId, channel: Channel, frame: Uint8Array): void;
   peer(event: PeerEvent): void;
@@ -96,6 +134,8 @@ export interface Transport {
   send(to: NodeId, channel: Channel, parts: readonly Uint8Array[]): boolean;
   /** Bytes queued and not yet given to the operating system. */
   queuedBytes(to: NodeId, channel: Channel): number;
+  /** Closes every connection to the peer gently: what its open streams were given leaves first. It is told nothing, and may come again; an address given to `connect` is dialled again. */
+  hangUp(id: NodeId): void;
   /** Closes every connection to the peer (a removed or refused one). */
   drop(id: NodeId, code: string, message: string): void;
   stats(): TransportStats;
@@ -121,8 +161,8 @@ export interface TransportStats {
 }
 
 export interface TransportLimits {
-  /** Largest frame accepted or sent, by channel. Default 16 MiB (gossip and dht 64 KiB). */
+  /** Largest frame accepted or sent, by channel. Default 16 MiB (gossip, ping and dht 64 KiB). */
   readonly maxFrameBytes: Readonly<Record<Channel, number>>;
-  /** Queue of one peer and channel. Default 64 MiB raft, 8 MiB snapshot, 16 MiB client, 1 MiB gossip and dht. */
+  /** Queue of one peer and channel. Default 64 MiB raft, 8 MiB snapshot, 16 MiB client, 1 MiB gossip and dht, 64 KiB ping. */
   readonly maxQueueBytes: Readonly<Record<Channel, number>>;
 }

@@ -327,6 +327,23 @@ describe('status', () => {
     });
   });
 
+  test('learners and agents are told apart, and counted', async () => {
+    const { members } = node;
+    const [n1] = members;
+    n1!.role = 'learner';
+    members.push({ ...n1!, id: '103', name: 'n3', http: null, role: 'learner', health: 'suspect' });
+    members.push({ ...n1!, id: '104', name: 'shop', http: null, role: 'agent' });
+    node.leader = 'n2';
+    const { code, stdout } = await run(['status']);
+    expect(code).toBe(0);
+    const lines = stdout.split('\n');
+    expect(lines[0]).toBe('cluster c1, leader n2, term 3: 1 voter, 2 learners, 1 agent');
+    expect(lines[3]).toMatch(/^n1 +http:\/\/127\.0\.0\.1:\d+ +learner +n2 +3 +1 +7 +ready$/);
+    expect(lines[4]).toMatch(/^n2 +http:\/\/127\.0\.0\.1:1 +voter .*unreachable \(not asked/);
+    expect(lines[5]).toMatch(/^n3 +- +learner .*suspect \(not asked/);
+    expect(lines[6]).toMatch(/^shop +- +agent .*alive \(not asked/);
+  });
+
   test('no leader: exit code 5', async () => {
     node.leader = null;
     const { code, stdout } = await run(['status']);

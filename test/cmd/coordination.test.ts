@@ -103,6 +103,42 @@ test('names are one segment of the path', async () => {
   ]);
 });
 
+describe('kvorum service', () => {
+  test.each([
+    [['register', 'a'], /--address is missing/],
+    [['register', 'a', '--address', 'h:1', '--check-tcp', '--check-http', '/x'], /not both/],
+    [['register', 'a', '--address', 'h:1', '--weight', '0'], /weight/],
+    [['register', 'a', '--address', 'h:1', '--metadata', '[1]'], /metadata must be an object/],
+    [['register', '..', '--address', 'h:1'], /cannot stand in a path/],
+    [['list', '--passing'], /goes with the NAME/],
+  ])('what cannot be meant is exit code 2, and nothing is sent: %j', async (args, message) => {
+    const { code, stderr } = await run(['service', ...args]);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(message)]);
+    expect(node.seen).toEqual([]);
+  });
+
+  test('list: pages are put together, nobody is exit code 3', async () => {
+    node.failure = ({ path, query }, response) => {
+      const first = query.get('after') === null;
+      const name = first ? 'a' : 'b';
+      if (path === '/v1/services') {
+        json(response, 200, { services: [{ name, instances: 2, passing: 1 }], next: first ? 'a' : null });
+      } else json(response, 200, { name, revision: 7, instances: [] });
+      return true;
+    };
+    expect((await run(['service', 'list'])).stdout).toBe(
+      'NAME  INSTANCES  PASSING\na     2          1\nb     2          1\n',
+    );
+    expect(await run(['service', 'list', 'x', '-o', 'json'])).toMatchObject({ code: 3 });
+  });
+});
+
+test('names of services and instances are segments of the path, too', async () => {
+  await run(['service', 'list', 'a/b']);
+  await run(['service', 'deregister', 'a/b', 'c/d']);
+  expect(node.seen.map(({ path }) => path)).toEqual(['/v1/services/a%2Fb', '/v1/services/a%2Fb/c%2Fd']);
+});
+
 describe('when nobody listens: exit code 5, in time', () => {
   test.each([
     [['watch', 'a']],
@@ -118,6 +154,10 @@ describe('when nobody listens: exit code 5, in time', () => {
     [['counter', 'a', '--add', '1']],
     [['lease', 'grant']],
     [['lease', 'keep', '1']],
+    [['service', 'register', 'a', '--address', 'h:1', '--', 'true']],
+    [['service', 'list']],
+    [['service', 'watch', 'a']],
+    [['service', 'deregister', 'a', 'b']],
   ])('%j', async (args) => {
     const { code, stdout, stderr } = await kvorum(args, {
       stdin: '{}',

@@ -20,6 +20,16 @@ export interface Seen {
   readonly body: Buffer;
 }
 
+export interface FakeMember {
+  readonly id: string;
+  readonly name: string;
+  role: 'voter' | 'learner' | 'agent';
+  readonly address: string;
+  readonly http: string | null;
+  health: 'alive' | 'suspect' | 'unreachable';
+  matchIndex: number | null;
+}
+
 export type Failure = (request: Seen, response: http.ServerResponse) => boolean;
 
 export class FakeNode {
@@ -29,9 +39,11 @@ export class FakeNode {
   revision = 1;
   name = 'n1';
   leader: string | null = 'n1';
+  term = 3;
   /** Answers instead of the node when it returns true. */
   failure: Failure = () => false;
   pageSize = 100;
+  members: FakeMember[] = [];
   readonly #server: http.Server;
 
   private constructor() {
@@ -52,6 +64,11 @@ export class FakeNode {
     const node = new FakeNode();
     node.#server.listen(0, '127.0.0.1');
     await once(node.#server, 'listening');
+    const common = { role: 'voter', matchIndex: null } as const;
+    node.members = [
+      { ...common, id: '101', name: 'n1', address: '10.0.0.1:7201', http: node.url, health: 'alive' },
+      { ...common, id: '102', name: 'n2', address: '10.0.0.2:7201', http: 'http://127.0.0.1:1', health: 'unreachable' },
+    ];
     return node;
   }
 
@@ -82,6 +99,8 @@ export class FakeNode {
     const { method, path, query } = request;
     if (path === '/readyz') return json(response, this.leader === null ? 503 : 200, {});
     if (path === '/v1/cluster') return json(response, 200, this.#cluster());
+    if (path === '/v1/cluster/tokens') return json(response, 201, { token: 'kvt1.abc', expiresMs: 1_800_000_000_000 });
+    if (path.startsWith('/v1/cluster/members')) return this.#changeMembers(request, response);
     if (path === '/v1/kv')
       return method === 'DELETE' ? this.#deletePrefix(query, response) : this.#list(query, response);
     if (!path.startsWith('/v1/kv/')) return problem(response, 404, 'ERR_NOT_FOUND');
@@ -143,26 +162,47 @@ export class FakeNode {
   }
 
   #cluster(): object {
-    const member = (name: string, http: string | null, health: string): object => ({
-      id: name,
-      name,
-      peerId: name,
-      role: 'voter',
-      addresses: [],
-      http,
-      pid: 1,
-      health,
-      matchIndex: null,
-      appliedIndex: 7,
-    });
-    return {
-      clusterId: 'c1',
-      name: this.name,
-      leader: this.leader,
-      term: 3,
-      revision: this.revision,
-      members: [member('n1', this.url, 'alive'), member('n2', 'http://127.0.0.1:1', 'unreachable')],
+    const { name, leader, term, revision } = this;
+    const members = this.members.map(({ address, ...member }) => ({
+      ...{ ...member, peerId: member.name, addresses: [address] },
+      ...{ pid: 1, appliedIndex: 7 },
+    }));
+    return { clusterId: 'c1', name, leader, term, revision, members };
+  }
+
+  #changeMembers({ method, path, body }: Seen, response: http.ServerResponse): void {
+    const [id = '', what] = path.slice('/v1/cluster/members/'.length).split('/').map(decodeURIComponent);
+    const given = (body.length === 0 ? {} : JSON.parse(body.toString())) as {
+      name?: string;
+      address?: string;
+      by?: string;
     };
+    const find = (wanted: string | undefined): FakeMember | undefined =>
+      this.members.find((member) => member.id === wanted || member.name === wanted);
+    const old = find(id);
+    if (method === 'DELETE') {
+      this.members = this.members.filter((member) => member !== old);
+      return json(response, 200, { removed: old !== undefined });
+    }
+    if (what === undefined) {
+      const { name = '', address = '' } = given;
+      const added = {
+        id: '103',
+        name,
+        address,
+        role: 'learner',
+        http: null,
+        health: 'suspect',
+        matchIndex: 5,
+      } as const;
+      this.members.push({ ...added });
+      return json(response, 201, { id: added.id, name, role: added.role });
+    }
+    const changed = what === 'replace' ? find(given.by) : old;
+    if (old === undefined || changed === undefined) return problem(response, 404, 'ERR_NOT_FOUND');
+    if (what === 'replace') this.members = this.members.filter((member) => member !== old);
+    changed.role = what === 'demote' ? 'learner' : 'voter';
+    json(response, 200, { id: changed.id, name: changed.name, role: changed.role });
   }
 }
 

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { environmentName, flagName, option, resolveOptions } from '../../cmd/options.ts';
 import {
+  addresses,
   bytes,
   duration,
   endpoints,
@@ -14,8 +15,11 @@ import {
   hostPort,
   integer,
   members,
+  metadata,
   nodeName,
   oneOf,
+  peerId,
+  reachableAddress,
 } from '../../cmd/parse.ts';
 import { KvorumError } from '../../src/errors.ts';
 
@@ -189,6 +193,10 @@ describe('values', () => {
     expect(() => members('n 1=a:1', context)).toThrow(/not a node name/);
     expect(() => members('n1=a:1,', context)).toThrow(/is not a list/);
     expect(members('constructor=a:1', context)).toEqual({ constructor: 'a:1' });
+    expect(metadata('zone=b, rack=7,empty=,eq=a=b', context)).toEqual({ zone: 'b', rack: '7', empty: '', eq: 'a=b' });
+    expect(() => metadata('zone', context)).toThrow(/is not a list such as zone=b/);
+    expect(() => metadata('=b', context)).toThrow(/is not a list/);
+    expect(() => metadata('a=1,a=2', context)).toThrow(/names a twice/);
   });
 
   test('endpoints', () => {
@@ -197,6 +205,25 @@ describe('values', () => {
     expect(() => endpoints('', context)).toThrow(/is not a list of URLs/);
     expect(() => endpoints('a:1,,', context)).toThrow(/is not a list of URLs/);
     expect(() => endpoints('http://a:1?x=1', context)).toThrow(/is not a list of URLs/);
+  });
+
+  test('addresses of others', () => {
+    expect(reachableAddress('[fd00::7]:7201', context)).toBe('[fd00::7]:7201');
+    for (const wildcard of ['0.0.0.0:1', '[::]:1', '[0:0:0:0:0:0:0:0]:1']) {
+      expect(() => reachableAddress(wildcard, context)).toThrow(/is an address to listen on/);
+    }
+    expect(reachableAddress('[::1]:1', context)).toBe('[::1]:1');
+    expect(addresses('a:1, b:2,a:1', context)).toEqual(['a:1', 'b:2']);
+    expect(() => addresses('a:1,b', context)).toThrow(/is wrong at "b", which is not HOST:PORT/);
+    expect(() => addresses(Array.from({ length: 65 }, (_, i) => `a:${i + 1}`).join(), context)).toThrow(/more than 64/);
+  });
+
+  test('peer ids', () => {
+    const id = '12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp';
+    expect(peerId(id, context)).toBe(id);
+    for (const wrong of ['', 'n1', id.slice(0, 39), `${id.slice(0, -1)}0`, `${id} `]) {
+      expect(() => peerId(wrong, context)).toThrow(/is not a libp2p peer id/);
+    }
   });
 
   test('the rest', () => {

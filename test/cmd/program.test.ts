@@ -10,10 +10,15 @@ import { kvorum } from './cli.ts';
 const COMMANDS = [
   ...['local', 'start'],
   ...['put', 'get', 'del', 'ls', 'watch', 'txn', 'compact'],
-  ...['lock', 'sem', 'elect', 'barrier', 'counter', 'lease'],
-  ...['status', 'completions'],
+  ...['lock', 'sem', 'elect', 'barrier', 'counter', 'lease', 'service'],
+  ...['status', 'member', 'token', 'completions'],
 ];
-const LEASE_COMMANDS = ['grant', 'renew', 'revoke', 'get', 'list', 'keep'];
+const GROUPS: Readonly<Record<string, readonly string[]>> = {
+  lease: ['grant', 'renew', 'revoke', 'get', 'list', 'keep'],
+  service: ['register', 'list', 'watch', 'deregister'],
+  member: ['list', 'add', 'promote', 'demote', 'replace', 'remove'],
+  token: ['create'],
+};
 
 describe('help', () => {
   test('without a command it shows what there is', async () => {
@@ -30,13 +35,15 @@ describe('help', () => {
       rawArguments: () => [],
     });
     expect(program.commands.map((command) => command.name())).toEqual(COMMANDS);
-    const lease = program.commands.find((command) => command.name() === 'lease');
-    expect(lease?.commands.map((command) => command.name())).toEqual(LEASE_COMMANDS);
-    const commands = program.commands.filter((command) => command !== lease).concat(lease?.commands ?? []);
-    for (const command of commands) {
+    const groups = program.commands.filter((command) => command.commands.length > 0);
+    const below = groups.map((group) => [group.name(), group.commands.map((command) => command.name())] as const);
+    expect(Object.fromEntries(below)).toEqual(GROUPS);
+    const single = program.commands.filter((command) => !groups.includes(command));
+    for (const command of [...single, ...groups.flatMap((group) => group.commands)]) {
       let help = '';
       command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
-      expect(help).toContain(command.parent === lease ? `kvorum lease ${command.name()}` : `kvorum ${command.name()}`);
+      const within = command.parent === program ? '' : `${command.parent?.name()} `;
+      expect(help).toContain(`kvorum ${within}${command.name()}`);
       expect(help).toContain('Examples:');
       if (command.name() !== 'completions') expect(help).toContain('KVORUM_CONFIG');
     }
@@ -85,6 +92,8 @@ describe('usage errors: exit code 2, one line that says what is wrong, one that 
     [['counter', 'a', '--once', 'k'], /--once belongs to/],
     [['lease', 'renew', 'x'], /ID: "x" is not the id of a lease/],
     [['lease', 'grand'], /unknown command 'grand'\n\(Did you mean grant\?\)/],
+    [['member', 'ad'], /unknown command 'ad'\n\(Did you mean add\?\)/],
+    [['start', '--join', 'a:1', '--initial-cluster', 'n1=a:1'], /--join and --initial-cluster exclude each other/],
     [['completions', 'powershell'], /SHELL: "powershell" is not one of bash, zsh, fish/],
     [['start', '--log-levle', 'info'], /unknown option '--log-levle'\n\(Did you mean --log-level\?\)/],
   ])('%j', async (args, message) => {

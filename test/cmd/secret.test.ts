@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { readSecret, readToken } from '../../cmd/secret.ts';
+import { readJoinToken, readSecret, readToken } from '../../cmd/secret.ts';
 
 let directory = '';
 beforeAll(() => {
@@ -38,4 +38,17 @@ test('a token that no request could carry is refused', () => {
   expect(readToken(file('abc-._~+/=\n'), {})).toBe('abc-._~+/=');
   expect(() => readToken(file('two words'), {})).toThrow(/^--http-token-file: .*: a bearer token has only/);
   expect(() => readToken(undefined, { KVORUM_HTTP_TOKEN: 'ü' })).toThrow(/^KVORUM_HTTP_TOKEN: a bearer token/);
+});
+
+test('a join token: from the command line, else from a file, else from the variable', () => {
+  const environment = { KVORUM_JOIN_TOKEN: 'from-variable' };
+  const named = file('from-file\n');
+  expect(readJoinToken('given', named, environment)).toBe('given');
+  expect(readJoinToken(undefined, named, environment)).toBe('from-file');
+  expect(readJoinToken(undefined, undefined, environment)).toBe('from-variable');
+  expect(readJoinToken(undefined, undefined, { KVORUM_JOIN_TOKEN: '' })).toBeUndefined();
+  expect(() => readJoinToken('two words', undefined, {})).toThrow(/^--join-token: is not a join token/);
+  expect(() => readJoinToken(undefined, file('a\nb\n'), {})).toThrow(
+    /^--join-token-file: .*secret: is not a join token/,
+  );
 });

@@ -45,7 +45,7 @@ test('every route is in the application', async () => {
   const app = buildApp(new FakeNode());
   await app.ready();
   for (const { method, path } of ROUTES) {
-    expect(app.hasRoute({ method, url: path.replace(/\{(\w+)\}/u, ':$1') })).toBe(true);
+    expect(app.hasRoute({ method, url: path.replaceAll(/\{(\w+)\}/gu, ':$1') })).toBe(true);
   }
   const count = app.printRoutes({ commonPrefix: false }).matchAll(/\(([A-Z, ]+)\)/gu);
   expect([...count].flatMap(([, methods]) => methods!.split(', '))).toHaveLength(ROUTES.length);
@@ -190,6 +190,8 @@ const txn = {
   else: [{ delete: { prefix: 'a' } }, { range: { start: 'a', end: 'b', limit: 1, keysOnly: true } }],
 };
 
+const NEW_MEMBER = { name: 'n2', peerId: '12D3KooWTwo', address: '10.0.0.2:7201' };
+
 /** In this order on one node: method, path, target, body, status. */
 const CALLS: readonly (readonly [string, string, string, unknown, number])[] = [
   ['PUT', '/v1/kv/{key}', '/v1/kv/a', undefined, 200],
@@ -236,11 +238,48 @@ const CALLS: readonly (readonly [string, string, string, unknown, number])[] = [
   ['POST', '/v1/counters/{name}/add', '/v1/counters/c/add', { delta: -2 }, 200],
   ['GET', '/v1/counters/{name}', '/v1/counters/c', undefined, 200],
   ['DELETE', '/v1/counters/{name}', '/v1/counters/c', undefined, 200],
+  [
+    'PUT',
+    '/v1/services/{name}/{instance}',
+    '/v1/services/pay/a',
+    { address: 'h:1', version: '1', weight: 2, metadata: { zone: 'a' }, status: 'passing', note: 'x', ttl: '5s' },
+    201,
+  ],
+  ['PUT', '/v1/services/{name}/{instance}', '/v1/services/pay/b', { address: 'h:2', lease: '41' }, 201],
+  ['PUT', '/v1/services/{name}/{instance}', '/v1/services/pay/c', { address: 'h:2', lease: '7' }, 410],
+  ['PUT', '/v1/services/{name}/{instance}', '/v1/services/pay/c', { address: '' }, 400],
+  ['GET', '/v1/services', '/v1/services', undefined, 200],
+  ['GET', '/v1/services/{name}', '/v1/services/pay?passing=true', undefined, 200],
+  ['POST', '/v1/services/{name}/{instance}/report', '/v1/services/pay/b/report', { status: 'critical' }, 200],
+  [
+    'POST',
+    '/v1/services/{name}/{instance}/report',
+    '/v1/services/pay/b/report',
+    { status: 'warning', note: 'x', lease: '7' },
+    410,
+  ],
+  ['POST', '/v1/services/{name}/{instance}/report', '/v1/services/pay/z/report', { status: 'passing' }, 404],
+  ['DELETE', '/v1/services/{name}/{instance}', '/v1/services/pay/b', undefined, 200],
+  ['GET', '/v1/services/{name}/watch', '/v1/services/pay/watch?passing=1', undefined, 400],
   ['DELETE', '/v1/leases/{id}', '/v1/leases/41', undefined, 200],
   ['GET', '/v1/watch', '/v1/watch?from=x', undefined, 400],
   ['GET', '/v1/elections/{name}/observe', '/v1/elections/../observe', undefined, 400],
   ['GET', '/v1/cluster', '/v1/cluster', undefined, 200],
   ['POST', '/v1/cluster/transfer-leadership', '/v1/cluster/transfer-leadership', { to: 'n2' }, 200],
+  ['GET', '/v1/cluster/members', '/v1/cluster/members', undefined, 200],
+  ['POST', '/v1/cluster/members', '/v1/cluster/members', { ...NEW_MEMBER, role: 'voter' }, 201],
+  ['POST', '/v1/cluster/members', '/v1/cluster/members', { ...NEW_MEMBER, peerId: 'another' }, 409],
+  ['POST', '/v1/cluster/members/{id}/demote', '/v1/cluster/members/n1/demote', undefined, 409],
+  ['POST', '/v1/cluster/members/{id}/promote', '/v1/cluster/members/102/promote', undefined, 200],
+  ['POST', '/v1/cluster/members/{id}/demote', '/v1/cluster/members/n1/demote', undefined, 200],
+  ['POST', '/v1/cluster/members/{id}/replace', '/v1/cluster/members/n2/replace', { by: 'n9' }, 404],
+  ['POST', '/v1/cluster/members/{id}/replace', '/v1/cluster/members/n2/replace', { by: 'n1' }, 200],
+  ['POST', '/v1/cluster/members', '/v1/cluster/members', { ...NEW_MEMBER, replaces: 'n1' }, 410],
+  ['DELETE', '/v1/cluster/members/{id}', '/v1/cluster/members/n1', undefined, 409],
+  ['DELETE', '/v1/cluster/members/{id}', '/v1/cluster/members/n9', undefined, 200],
+  ['GET', '/v1/cluster', '/v1/cluster', undefined, 200],
+  ['POST', '/v1/cluster/tokens', '/v1/cluster/tokens', { ttl: '1h', role: 'agent' }, 201],
+  ['POST', '/v1/cluster/tokens', '/v1/cluster/tokens', { ttl: 1 }, 400],
 ];
 
 test('requests and answers are what their schemas say', async () => {
@@ -261,7 +300,12 @@ test('requests and answers are what their schemas say', async () => {
   expectSchema('TxnRequest', txn);
   const called = new Set(CALLS.map(([method, path]) => `${method} ${path}`));
   const json = ROUTES.filter(({ answers }) => (answers[200] ?? answers[201])!.content?.[0]?.schema !== undefined);
-  const streams = ['GET /v1/watch', 'GET /v1/elections/{name}/observe'];
+  const streams = [
+    'GET /v1/watch',
+    'GET /v1/elections/{name}/observe',
+    'GET /v1/services/{name}/watch',
+    'GET /v1/cluster/watch',
+  ];
   for (const { method, path } of json) expect([...called, ...streams]).toContain(`${method} ${path}`);
 });
 
@@ -270,6 +314,9 @@ test('the data of streams is what the schemas say', async () => {
   const observed = await listen('/v1/elections/e/observe');
   await observed.until(({ data }) => data.length === 1);
   expectSchema('Election', observed.data[0]);
+  const members = await listen('/v1/cluster/watch');
+  await members.until(({ data }) => data.length === 1);
+  expectSchema('MemberList', members.data[0]);
   const stream = await listen('/v1/watch?from=1&prev=true');
   const entry = {
     key: 'a',
@@ -287,7 +334,10 @@ test('the data of streams is what the schemas say', async () => {
   expectSchema('WatchEvents', begin);
   expectSchema('WatchEvents', event);
   expectSchema('Problem', error);
-  for (const path of ['/v1/watch', '/v1/elections/{name}/observe']) {
+  const service = await listen('/v1/services/pay/watch');
+  await service.until(({ data }) => data.length === 1);
+  expectSchema('ServiceView', service.data[0]);
+  for (const path of ['/v1/watch', '/v1/elections/{name}/observe', '/v1/services/{name}/watch', '/v1/cluster/watch']) {
     expectDescribed(document, path, 'GET', 200, stream.response.headers['content-type']!);
   }
 });
@@ -312,17 +362,21 @@ describe('the examples of docs/http-api.md', async () => {
   );
   if (!curl) console.warn('there is no curl here: the examples of docs/http-api.md are not run');
 
-  test.runIf(curl)('give what they say, in their order', async () => {
-    const { server } = await serve();
-    const blocks = [...guide.matchAll(/^```console\n(.*?)^```$/gmsu)].map(([, block]) => block!);
-    const examples = blocks.flatMap((block) => block.split(/^\$ /mu).slice(1));
-    expect(examples.length).toBeGreaterThan(10);
-    for (const example of examples) {
-      const [command, ...output] = example.split('\n');
-      const local = command!.replaceAll('http://127.0.0.1:7101', server.url).replace(/^curl /u, 'curl -s ');
-      const { stdout } = await run('sh', ['-c', local]);
-      const shown = stdout.replaceAll('\r', '').replace(/^Date: .*$/mu, 'Date: Thu, 01 Jan 1970 00:00:00 GMT');
-      expect(shown.trim(), command).toBe(output.join('\n').trim());
-    }
-  });
+  test.runIf(curl)(
+    'give what they say, in their order',
+    async () => {
+      const { server } = await serve();
+      const blocks = [...guide.matchAll(/^```console\n(.*?)^```$/gmsu)].map(([, block]) => block!);
+      const examples = blocks.flatMap((block) => block.split(/^\$ /mu).slice(1));
+      expect(examples.length).toBeGreaterThan(10);
+      for (const example of examples) {
+        const [command, ...output] = example.split('\n');
+        const local = command!.replaceAll('http://127.0.0.1:7101', server.url).replace(/^curl /u, 'curl -s ');
+        const { stdout } = await run('sh', ['-c', local]);
+        const shown = stdout.replaceAll('\r', '').replace(/^Date: .*$/mu, 'Date: Thu, 01 Jan 1970 00:00:00 GMT');
+        expect(shown.trim(), command).toBe(output.join('\n').trim());
+      }
+    },
+    60_000,
+  );
 });

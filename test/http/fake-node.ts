@@ -36,6 +36,7 @@ import type {
   WriteOptions,
 } from '../../src/node/types.ts';
 import { FakeCoordination, FakeWatch } from './fake-coordination.ts';
+import { FakeMembers } from './fake-members.ts';
 
 interface Version {
   readonly revision: number;
@@ -90,6 +91,20 @@ export class FakeNode implements KvorumNode {
   readonly elections = this.coordination.elections;
   readonly barriers = this.coordination.barriers;
   readonly counters = this.coordination.counters;
+  readonly members = new FakeMembers((method, args, options) => this.#enter(method, options, args), {
+    id: this.id,
+    name: this.name,
+    peerId: '12D3KooWFake',
+    role: 'voter',
+    addresses: [this.address],
+    http: null,
+    pid: 4711,
+    health: 'alive',
+    matchIndex: 9,
+    appliedIndex: 9,
+    metadata: null,
+    incarnation: null,
+  });
   #revision = 0;
   #compacted = 0;
   readonly #history = new Map<ByteKey, Version[]>();
@@ -196,20 +211,7 @@ export class FakeNode implements KvorumNode {
       leader: this.leader,
       term: 3,
       revision: this.#revision,
-      members: [
-        {
-          id: this.id,
-          name: this.name,
-          peerId: '12D3KooWFake',
-          role: 'voter',
-          addresses: [this.address],
-          http: null,
-          pid: 4711,
-          health: 'alive',
-          matchIndex: 9,
-          appliedIndex: 9,
-        },
-      ],
+      members: this.members.current,
     };
   }
 

@@ -32,7 +32,12 @@ export interface ClusterView {
   readonly leader: string | null;
   readonly term: number;
   readonly revision: number;
-  readonly members: readonly { readonly name: string; readonly health: string; readonly appliedIndex: number | null }[];
+  readonly members: readonly {
+    readonly name: string;
+    readonly role: string;
+    readonly health: string;
+    readonly appliedIndex: number | null;
+  }[];
 }
 
 export interface Page {

@@ -11,7 +11,7 @@ import { Cluster } from './cluster.ts';
 import { until } from './until.ts';
 
 const ROOT = path.join(import.meta.dirname, '../..');
-const PAGES = ['README.md', 'docs/client.md'];
+const PAGES = ['README.md', 'docs/client.md', 'docs/services.md'];
 /** What a service that has installed the package would get, from the sources. */
 const RESOLVE = `
 import { registerHooks } from 'node:module';

@@ -3,6 +3,7 @@ import { acknowledgedKept } from './acknowledged-kept.ts';
 import { appendContiguous } from './append-contiguous.ts';
 import { boundedInflight } from './bounded-inflight.ts';
 import { boundedUncommitted } from './bounded-uncommitted.ts';
+import { configurationsFollow } from './configurations-follow.ts';
 import { electedByQuorum } from './elected-by-quorum.ts';
 import { electionSafety } from './election-safety.ts';
 import { leaderAppendOnly } from './leader-append-only.ts';
@@ -39,5 +40,6 @@ export function allInvariants(): Invariant[] {
     snapshotForward(),
     acknowledgedKept(),
     learnersPassive(),
+    configurationsFollow(),
   ];
 }

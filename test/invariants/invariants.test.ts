@@ -1,6 +1,16 @@
 /** An invariant that cannot fail proves nothing: each is shown a small world that breaks it, and one that does not. */
 import { describe, expect, test } from 'vitest';
-import type { Append, Entry, Message, NodeId, Ready, RaftStatus } from '../../src/raft/types.ts';
+import { EMPTY_CONFIGURATION, encodeConfiguration } from '../../src/raft/configuration.ts';
+import type {
+  Append,
+  Configuration,
+  Entry,
+  IndexedConfiguration,
+  Message,
+  NodeId,
+  Ready,
+  RaftStatus,
+} from '../../src/raft/types.ts';
 import { entry, THREE } from '../raft/solo.ts';
 import type { Without } from '../raft/solo.ts';
 import { DEFAULT_OPTIONS } from '../sim/cluster.ts';
@@ -136,8 +146,36 @@ const peer = {
   removed: false,
 } as const;
 
+type Listed = readonly [configuration: Configuration, index: number];
+const TWO: Configuration = { ...THREE, voters: ['1', '2'] };
+const FOUR: Configuration = { ...THREE, voters: ['1', '2', '3', '4'] };
+const JOINT: Configuration = { ...FOUR, votersOutgoing: THREE.voters, autoLeave: true };
+const JOINT_TWO: Configuration = { ...TWO, votersOutgoing: THREE.voters, autoLeave: true };
+const configEntry = (configuration: Configuration, index: number): Entry => ({
+  index,
+  term: 1,
+  kind: 'config',
+  data: encodeConfiguration(configuration),
+});
+const listed = (...list: Listed[]): IndexedConfiguration[] =>
+  list.map(([configuration, index]) => ({ configuration, index }));
+
+/** A node whose log begins with the first configuration writes the others, an entry each. */
+function changes(first: Listed, ...others: Listed[]): WorldEvent {
+  const entries = others.map(([configuration, index]) => configEntry(configuration, index));
+  const node = fake({ log: entries });
+  (node.log as DiskImage).configurations = listed(first, ...others);
+  return readyOf(node, { entries });
+}
+
 describe('every invariant can fail', () => {
   const one = fake({});
+  const leaving = fake({ status: { configuration: JOINT_TWO } });
+  // An entry that is not in force, and one that is although it was cut off.
+  const unlisted = readyOf(fake({ log: [configEntry(FOUR, 1)] }), { entries: [configEntry(FOUR, 1)] });
+  (unlisted.node.log as DiskImage).configurations = listed([THREE, 0]);
+  const kept = readyOf(fake({ log: [entry(1, 2)] }), { entries: [entry(1, 2)] });
+  (kept.node.log as DiskImage).configurations = listed([THREE, 0], [FOUR, 1]);
   const long = [entry(1, 1), entry(2, 1)];
   const cases: [name: string, steps: (WorldEvent | NodeView)[], inWorld?: World][] = [
     ['election safety', [sent(one, append('1')), sent(fake({ id: '2' }), append('2'))]],
@@ -202,21 +240,26 @@ describe('every invariant can fail', () => {
       [readyOf(fake({ status: { commit: 9 } }), { snapshot: { index: 0, term: 1, configuration: THREE } })],
     ],
     ['acknowledged writes are kept', [{ type: 'acknowledged', node: fake({ log: long }), index: 2, term: 1 }]],
+    ['learners are passive', [fake({ id: '7', status: { role: 'preCandidate' } })]],
+    ['learners are passive', [fake({ id: '7', status: { role: 'leader' } })]],
+    ['learners are passive', [sent(one, { type: 'TimeoutNow', from: '1', to: '7', term: 1 })]],
+    ['learners are passive', [sent(leaving, { type: 'TimeoutNow', from: '1', to: '3', term: 1 })]],
     [
       'learners are passive',
-      [
-        sent(fake({ id: '7', vote: '7' }), {
-          type: 'VoteRequest',
-          from: '7',
-          to: '1',
-          term: 1,
-          preVote: true,
-          lastIndex: 0,
-          lastTerm: 0,
-          transfer: false,
-        }),
-      ],
+      [{ type: 'accepted', node: fake({ id: '7', status: { role: 'leader' } }), firstIndex: 2, count: 1, term: 1 }],
     ],
+    ['configurations follow each other', [changes([FOUR, 0], [FOUR, 1])]],
+    ['configurations follow each other', [changes([THREE, 0], [FOUR, 1])]],
+    ['configurations follow each other', [changes([JOINT, 0], [THREE, 1])]],
+    ['configurations follow each other', [changes([JOINT, 0], [JOINT, 1])]],
+    ['configurations follow each other', [changes([JOINT, 0], [{ ...FOUR, context: 'x' }, 1])]],
+    ['configurations follow each other', [changes([{ ...FOUR, voters: ['1', '2', '4', '5'] }, 0], [JOINT, 1])]],
+    ['configurations follow each other', [changes([THREE, 0], [{ ...JOINT, autoLeave: false }, 1])]],
+    ['configurations follow each other', [changes([THREE, 0], [{ ...JOINT, learners: ['4'] }, 1])]],
+    ['configurations follow each other', [changes([THREE, 0], [{ ...THREE, voters: [] }, 1])]],
+    ['configurations follow each other', [changes([THREE, 0], [JOINT, 1], [FOUR, 2])], world([], { highestCommit: 0 })],
+    ['configurations follow each other', [unlisted]],
+    ['configurations follow each other', [kept]],
   ];
   test.each(cases)('%s', (name, steps, inWorld) => {
     expect(complaints(steps, inWorld)).toContain(name);
@@ -235,5 +278,22 @@ describe('every invariant can fail', () => {
       follower,
     ];
     expect(complaints(steps)).toEqual([]);
+  });
+
+  test('nor of a change in two steps, nor of one that a node finds that knew nothing', () => {
+    const first = world([], { highestCommit: 1 });
+    expect(complaints([changes([THREE, 0], [JOINT, 1], [FOUR, 2])], first)).toEqual([]);
+    expect(complaints([changes([THREE, 0], [{ ...THREE, learners: ['4'] }, 1])])).toEqual([]);
+    expect(complaints([changes([EMPTY_CONFIGURATION, 0], [FOUR, 1])])).toEqual([]);
+  });
+
+  test('nor of a node that the newest entry takes out, as long as it does not know that it is committed', () => {
+    const status = { role: 'candidate', configurationIndex: 1, configurationCommitted: false } as const;
+    const node = fake({ id: '3', status: { ...status, configuration: TWO }, log: [entry(1, 1)] });
+    (node.log as DiskImage).configurations = listed([JOINT_TWO, 0], [TWO, 1]);
+    expect(complaints([node])).toEqual([]);
+    expect(complaints([{ ...node, status: { ...node.status, configurationCommitted: true } }])).toEqual([
+      'learners are passive',
+    ]);
   });
 });

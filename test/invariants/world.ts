@@ -3,7 +3,9 @@
  * Nothing here reads the inside of a core, so an invariant holds for whatever implements `RaftCore`.
  */
 import type {
+  Configuration,
   Entry,
+  IndexedConfiguration,
   LogReader,
   Message,
   NodeId,
@@ -16,6 +18,8 @@ import type { HardState } from '../../src/raft/types.ts';
 
 export interface LogView extends LogReader {
   readonly hardState: HardState;
+  /** Those that are still needed, oldest first. */
+  readonly configurations: readonly IndexedConfiguration[];
   entry(index: number): Entry | undefined;
   readonly applied: { readonly index: number; readonly term: number; readonly hash: number };
 }
@@ -84,6 +88,28 @@ export class InvariantViolation extends Error {
     this.name = 'InvariantViolation';
     this.invariant = invariant;
   }
+}
+
+/** Who has to have everything when the faults are over: the members as the node sees them that has got furthest. */
+export function membersNow(world: World): NodeView[] {
+  let furthest: NodeView | undefined;
+  for (const node of world.nodes) {
+    if (node.up && (furthest === undefined || node.status.commit > furthest.status.commit)) furthest = node;
+  }
+  if (furthest === undefined) return [];
+  const { voters, votersOutgoing, learners, learnersNext } = furthest.status.configuration;
+  const ids = new Set([...voters, ...votersOutgoing, ...learners, ...learnersNext]);
+  return world.nodes.filter((node) => node.up && ids.has(node.id));
+}
+
+/** By which of its configurations a node may have counted for the entry at `index`: that in force there, and all later ones. */
+export function countedBy(node: NodeView, index: number): Configuration[] {
+  const { configurations } = node.log;
+  const first = Math.max(
+    0,
+    configurations.findLastIndex((one) => one.index <= index),
+  );
+  return [...configurations.slice(first).map(({ configuration }) => configuration), node.status.configuration];
 }
 
 export function fail(invariant: string, message: string): never {

@@ -1,5 +1,5 @@
 /** A node of the lab: its process, and what the network and the verdict have to know of it. */
-import { NodeProcess, type NodeSpec } from '../processes/node-process.ts';
+import { joinArguments, NodeProcess, type NodeSpec } from '../processes/node-process.ts';
 import { expectedEnds } from './faults/index.ts';
 import { lastErrorCode } from './faults/starting.ts';
 import type { LabNode } from './types.ts';
@@ -27,14 +27,24 @@ export class RealNode implements LabNode {
   readonly dataDir: string;
   readonly url: string;
   readonly env: Record<string, string>;
+  /** HOST:PORT at which the others reach its peer port. */
+  readonly peerAddress: string;
   readonly #process: NodeProcess;
+  readonly #others: () => readonly RealNode[];
   readonly #events: LabNodeEvents;
   #paused = false;
   #askedToEnd = false;
 
-  constructor(spec: NodeSpec, events: LabNodeEvents) {
+  /** `others`: of its lab. */
+  constructor(
+    spec: NodeSpec & { readonly peerAddress: string },
+    others: () => readonly RealNode[],
+    events: LabNodeEvents,
+  ) {
     this.#process = new NodeProcess(spec);
     this.#events = events;
+    this.#others = others;
+    this.peerAddress = spec.peerAddress;
     this.name = spec.name;
     this.dataDir = spec.dataDir;
     this.url = this.#process.url;
@@ -95,6 +105,12 @@ export class RealNode implements LabNode {
   resume(): void {
     this.#paused = false;
     this.#process.resume();
+  }
+
+  becomeNew({ replaces }: { readonly replaces: boolean }): void {
+    const join = this.#others().map(({ peerAddress }) => peerAddress);
+    const args = joinArguments(this.#process.args, join, replaces ? this.name : null);
+    this.#process.args = args.includes('--advertise') ? args : [...args, '--advertise', this.peerAddress];
   }
 
   logs(): string {

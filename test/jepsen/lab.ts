@@ -111,9 +111,11 @@ export class RunningLab implements Lab {
       return new RealNode(
         {
           ...{ name, dataDir, http: place.http, logFile: path.join(logs, `${name}.log`) },
+          peerAddress: place.advertised,
           args: [...args, '--listen', place.listen, ...(options.args ?? [])],
           wrap: [...guard, ...place.wrap],
         },
+        () => this.nodes.filter((node) => node.name !== name),
         {
           started: (node) => network.started(node),
           ended: (node) => network.ended(node),

@@ -1,6 +1,7 @@
 /** Every nemesis there is, and how the command line names them. */
 import { diskAndClockNemeses } from './faults/index.ts';
 import type { NetworkAbilities } from './networks/host-network.ts';
+import { churn } from './nemeses/churn.ts';
 import { flapping } from './nemeses/flapping.ts';
 import {
   bridge,
@@ -40,6 +41,8 @@ export function allNemeses(abilities: NetworkAbilities): ListedNemesis[] {
       listed(nemesis, 'process', []),
     ),
     ...diskAndClockNemeses.map((nemesis) => listed(nemesis, 'machine', [])),
+    // Not together with what else takes a member's data, or its process.
+    listed(churn, 'machine', ['membership']),
   ];
 }
 

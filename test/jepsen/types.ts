@@ -33,6 +33,11 @@ export interface LabNode {
   resume(): void;
   /** How the last run of the process ended; null while it runs. */
   readonly lastExit: { readonly code: number | null; readonly signal: NodeJS.Signals | null } | null;
+  /**
+   * From its next start on it is a new node of its old name and address, which joins by the others; its data directory is to be emptied by whoever asks for that. `replaces`: it
+   * takes the place of the member of its name.
+   */
+  becomeNew(options: { readonly replaces: boolean }): void;
   /** All that it logged, over all its starts. */
   logs(): string;
 }

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { KEEP_KEYS_MS, OnceTable, type OnceLimits, type OnceRecord, type OnceVerdict } from '../../src/kv/once.ts';
+import {
+  KEEP_KEYS_MS,
+  OnceTable,
+  type OnceLimits,
+  type OnceRecord,
+  type OnceVerdict,
+  type OnceWindow,
+} from '../../src/kv/once.ts';
 
 type Fingerprint = readonly [number, number];
 
@@ -10,6 +17,7 @@ const WIDE: OnceLimits = { maxWindow: 1000, maxKeys: 1000, maxBytes: 1_000_000 }
 /** Records as a disk keeps them, and a table that can be made again from them. */
 class Harness {
   readonly records = new Map<string, OnceRecord>();
+  readonly windows = new Map<string, OnceWindow>();
   readonly limits: OnceLimits;
   table: OnceTable;
   index = 0;
@@ -21,7 +29,7 @@ class Harness {
   }
 
   #make(): OnceTable {
-    const { records } = this;
+    const { records, windows } = this;
     return new OnceTable(
       {
         get: (name) => records.get(name) as OnceRecord,
@@ -29,6 +37,10 @@ class Harness {
         delete: (name) => {
           if (!records.delete(name)) throw new Error(`${name} was deleted twice`);
         },
+        setWindow: (session, { mark, writes }) =>
+          void windows.set(session, { mark, writes: writes.filter(({ result }) => result !== null) }),
+        // A session may begin and end before its window was ever written.
+        deleteWindow: (session) => void windows.delete(session),
       },
       this.limits,
     );
@@ -36,14 +48,25 @@ class Harness {
 
   restart(): void {
     const { table } = this;
+    table.writeWindows();
     this.table = this.#make();
     // In no order that anybody should rely on.
     for (const [name, record] of [...this.records].toReversed()) this.table.restore(name, record);
+    for (const [session, window] of this.windows) this.table.restoreWindow(session, window);
     this.table.restored();
     assert.deepEqual(
-      [this.table.digest, this.table.bytes, this.table.keyCount],
-      [table.digest, table.bytes, table.keyCount],
+      [this.table.digest, this.table.bytes, this.table.keyCount, this.table.sessionCount],
+      [table.digest, table.bytes, table.keyCount, table.sessionCount],
     );
+  }
+
+  /** What is stored, after what was to be written was: records of their own, and session:mark:sequences of windows. */
+  stored(): string[] {
+    this.table.writeWindows();
+    const windows = [...this.windows].map(([session, { mark, writes }]) =>
+      [session, mark, ...writes.map(({ sequence }) => sequence).toSorted((a, b) => a - b)].join(':'),
+    );
+    return [...this.records.keys(), ...windows].toSorted();
   }
 
   #record(fingerprint: Fingerprint, resultBytes: number, lowestUnanswered: number): OnceRecord {
@@ -123,15 +146,15 @@ describe('OnceTable by key', () => {
     expect(once.write('7', 1)).toEqual({ type: 'new' });
     once.time += KEEP_KEYS_MS;
     expect(once.key('d')).toEqual({ type: 'new' });
-    expect([...once.records.keys()].toSorted()).toEqual(['kd', 's7:1']);
+    expect(once.stored()).toEqual(['7:0:1', 'kd']);
   });
 
   it('refuses new writes of all kinds when it is full by bytes, names included', () => {
     const once = new Harness({ maxBytes: 3000 });
     once.key('a', [1, 2], 1000);
     once.write('7', 1, 0, [1, 2], 1000);
-    expect(once.table.bytes).toBe(2000 + 2 * 96 + 'ka'.length + 's7:1'.length);
-    once.key('x'.repeat(700));
+    expect(once.table.bytes).toBe(2000 + 3 * 96 + 'ka'.length + 2 * '7'.length);
+    once.key('x'.repeat(600));
     expect(once.table.bytes).toBeLessThan(3000);
     once.key('y');
     expect(once.key('z')).toEqual({ type: 'full' });
@@ -167,7 +190,7 @@ describe('OnceTable by session', () => {
       expect(once.write('7', 3, 1)).toMatchObject({ type: 'replay' });
       once.restart();
     }
-    expect([...once.records.keys()].toSorted()).toEqual(['s7:3', 's7:4', 's8:1']);
+    expect(once.stored()).toEqual(['7:3:3:4', '8:1:1']);
   });
 
   it('does not count to the mark of a session that jumps', () => {
@@ -176,16 +199,16 @@ describe('OnceTable by session', () => {
     once.write('7', 1, 0);
     expect(once.write('7', far, far)).toEqual({ type: 'new' });
     expect(once.write('7', far - 1, far - 1)).toEqual({ type: 'forgotten' });
-    expect(once.records.size).toBe(1);
+    expect(once.stored()).toEqual([`7:${far}:${far}`]);
   });
 
   it('remembers the mark of a session that has nothing left but that', () => {
-    const once = new Harness({ maxBytes: 1000 });
+    const once = new Harness({ maxBytes: 1400 });
     once.write('7', 1, 1);
     for (const session of ['6', '8', '9']) once.write(session, 1, 1, [1, 2], 300);
     expect(once.write('7', 2, 2)).toEqual({ type: 'full' });
     for (let i = 0; i < 2; i++) {
-      expect([...once.records.keys()].toSorted()).toEqual(['s6:1', 's7:0', 's8:1', 's9:1']);
+      expect(once.stored()).toEqual(['6:1', '7:2', '8:1', '9:1', 's6:1', 's8:1', 's9:1']);
       expect(once.write('7', 1, 1)).toEqual({ type: 'forgotten' });
       once.restart();
     }
@@ -193,7 +216,7 @@ describe('OnceTable by session', () => {
     expect(once.write('7', 1, 1)).toEqual({ type: 'forgotten' });
     expect(once.write('7', 2, 2)).toEqual({ type: 'new' });
     once.end('7');
-    expect([...once.records.keys()].toSorted()).toEqual(['s8:1', 's9:1']);
+    expect(once.stored()).toEqual(['8:1', '9:1', 's8:1', 's9:1']);
   });
 
   it('moves no mark with what it does not do', () => {
@@ -211,7 +234,7 @@ describe('OnceTable by session', () => {
     once.write('77', 1);
     once.end('7');
     once.end('404');
-    expect([...once.records.keys()]).toEqual(['s77:1']);
+    expect(once.stored()).toEqual(['77:0:1']);
     expect(once.table.sessionCount).toBe(1);
     once.end('77');
     expect([once.table.bytes, once.table.digest, once.table.sessionCount]).toEqual([0, 0, 0]);
@@ -226,11 +249,11 @@ describe('OnceTable by session', () => {
     expect(once.write('8', 1, 1)).toEqual({ type: 'new' });
     expect(once.write('7', 14, 12)).toEqual({ type: 'new' });
     expect(once.write('7', 15, 12)).toEqual({ type: 'full' });
-    expect(once.records.size).toBe(4);
+    expect(once.stored()).toEqual(['7:12:12:13:14', '8:1:1']);
   });
 
   it('lets go of what is acknowledged with a write that it has no room for, or all sessions would be stuck', () => {
-    const once = new Harness({ maxBytes: 1000 });
+    const once = new Harness({ maxBytes: 1100 });
     // The last one found a little room and took more.
     for (const session of ['6', '7', '8']) once.write(session, 1, 1, [1, 2], 300);
     expect(once.table.bytes).toBeGreaterThan(1100);
@@ -243,10 +266,39 @@ describe('OnceTable by session', () => {
       expect(once.write('7', 1, 1)).toEqual({ type: 'forgotten' });
       once.restart();
     }
-    // A write that tells the mark itself takes the place of its record.
-    expect([...once.records.keys()].toSorted()).toEqual(['s6:1', 's7:2', 's8:1']);
+    expect(once.stored()).toEqual(['6:1', '7:2:2', '8:1', 's6:1', 's8:1']);
     once.end('7');
-    expect([...once.records.keys()].toSorted()).toEqual(['s6:1', 's8:1']);
+    expect(once.stored()).toEqual(['6:1', '8:1', 's6:1', 's8:1']);
+  });
+
+  it('keeps long answers apart from the window, which is written once for all that was done meanwhile', () => {
+    const once = new Harness();
+    let written = 0;
+    const { windows } = once;
+    const set = windows.set.bind(windows);
+    windows.set = (session, window) => {
+      written++;
+      return set(session, window);
+    };
+    for (let sequence = 1; sequence <= 100; sequence++) {
+      once.write('7', sequence, Math.max(1, sequence - 2), [1, 2], sequence % 2 === 0 ? 256 : 257);
+    }
+    expect(once.stored()).toEqual(['7:98:98:100', 's7:99']);
+    expect(written).toBe(1);
+    once.table.writeWindows();
+    expect(written).toBe(1);
+    once.restart();
+    for (const sequence of [98, 99, 100]) {
+      expect(once.write('7', sequence, 98)).toEqual({
+        type: 'replay',
+        result: new Uint8Array(sequence % 2 === 0 ? 256 : 257).fill(sequence),
+      });
+    }
+    // One that begins and ends in between is never written.
+    once.write('8', 1);
+    once.end('8');
+    expect(once.stored()).toEqual(['7:98:98:100', 's7:99']);
+    expect(written).toBe(1);
   });
 });
 
@@ -255,17 +307,16 @@ class Model {
   readonly #limits: OnceLimits;
   #writes: { name: string; session: string | null; sequence: number; print: string; time: number; bytes: number }[] =
     [];
-  #marks = new Map<string, { mark: number; hasRecord: boolean }>();
+  #marks = new Map<string, number>();
 
   constructor(limits: OnceLimits) {
     this.#limits = limits;
   }
 
   get bytes(): number {
-    const marks = [...this.#marks].filter(([, { hasRecord }]) => hasRecord);
     return (
       this.#writes.reduce((sum, write) => sum + write.bytes, 0) +
-      marks.reduce((sum, [session]) => sum + `s${session}:0`.length + 96, 0)
+      [...this.#marks.keys()].reduce((sum, session) => sum + session.length + 96, 0)
     );
   }
 
@@ -292,25 +343,21 @@ class Model {
     const own = this.#writes.filter((write) => write.session === session);
     const known = own.find((write) => write.name === name);
     if (known !== undefined) return known.print === print ? 'replay' : 'mismatch';
-    const place = this.#marks.get(session) ?? { mark: 0, hasRecord: false };
-    if (sequence < place.mark) return 'forgotten';
-    const mark = Math.max(place.mark, lowest);
+    const before = this.#marks.get(session) ?? 0;
+    if (sequence < before) return 'forgotten';
+    const mark = Math.max(before, lowest);
     const stays = own.filter((write) => write.sequence >= mark);
     if (stays.length >= this.#limits.maxWindow) return 'full';
-    if (this.bytes >= this.#limits.maxBytes && stays.length < own.length) {
-      this.#forget(session, mark);
-      this.#marks.set(session, { ...place, mark, hasRecord: true });
-    }
+    if (this.bytes >= this.#limits.maxBytes && stays.length < own.length) this.#forget(session, mark);
     if (this.bytes >= this.#limits.maxBytes) return 'full';
-    const before = this.#marks.get(session) ?? place;
-    this.#writes.push({ name, session, sequence, print, time: 0, bytes: name.length + resultBytes + 96 });
+    this.#writes.push({ name, session, sequence, print, time: 0, bytes: session.length + resultBytes + 96 });
     this.#forget(session, mark);
-    this.#marks.set(session, { mark, hasRecord: before.hasRecord && lowest < before.mark });
     return 'new';
   }
 
   #forget(session: string, mark: number): void {
     this.#writes = this.#writes.filter((write) => write.session !== session || write.sequence >= mark);
+    this.#marks.set(session, mark);
   }
 
   end(session: string): void {
@@ -330,7 +377,7 @@ const stepArbitrary = fc.record({
   ),
   acknowledged: fc.nat(6),
   print: fc.nat(12).map((n) => (n === 0 ? 1 : 0)),
-  resultBytes: fc.constantFrom(0, 1, 200),
+  resultBytes: fc.constantFrom(0, 1, 200, 257),
   passMs: fc.constantFrom(0, 0, 1, KEEP_KEYS_MS / 4, KEEP_KEYS_MS),
   restart: fc.nat(9).map((n) => n === 0),
 });

@@ -128,7 +128,13 @@ describe('RecordTable', () => {
     });
     const [{ key, value }] = view.records() as [{ key: Uint8Array; value: Uint8Array }];
     expect(() => table.restore(key, value)).toThrow(corrupt);
-    expect(() => restoreOnce(Uint8Array.of(TABLES.once, 0x6b), value)).toThrow(corrupt);
+    const nobody = {
+      restore: () => expect.unreachable('it is damaged'),
+      restoreWindow: () => expect.unreachable('it is damaged'),
+    };
+    for (const name of [0x6b, 0x77]) {
+      expect(() => restoreOnce(Uint8Array.of(TABLES.once, name), value, nobody)).toThrow(corrupt);
+    }
     const once = new StoredOnceRecords(view);
     expect(() => once.get('kmissing')).toThrow(corrupt);
     once.set('kx', { fingerprint: [1, 2], index: 3, time: 0.5, lowestUnanswered: 0, result: Uint8Array.of(1) });

@@ -12,7 +12,7 @@ const MEMBERS = ['a', 'b', 'c'].map((name) => ({
 }));
 
 function context(remembered?: PeerRecord): AdmissionContext {
-  return { clusterId: '42', members: MEMBERS, remembered: () => remembered };
+  return { clusterId: '42', members: MEMBERS, removed: [{ id: '77', name: 'z' }], remembered: () => remembered };
 }
 
 function hello(given: Partial<Hello> = {}): Hello {
@@ -39,6 +39,20 @@ describe('a member of a formed cluster', () => {
     expect(judgeHello(context({ bootEpoch: 1, indexes: { 1: 7 } }), hello())).toEqual({ ok: true });
   });
 
+  test('lets in who belongs to the cluster and is not known yet: it was added, and this node has not heard of it', () => {
+    expect(judgeHello(context(), hello({ id: '99', name: 'd', peerId: 'p-d' }))).toEqual({ ok: true });
+    // With the name of a member that it replaces.
+    expect(judgeHello(context(), hello({ id: '99', peerId: 'p-b2' }))).toEqual({ ok: true });
+  });
+
+  test('lets in who would join, whatever its name: that is decided where it asks', () => {
+    const joiner = { clusterId: null, id: '99', peerId: 'p-b2', extra: { join: 'voter', role: 'voter' } };
+    expect(judgeHello(context(), hello(joiner))).toEqual({ ok: true });
+    expect(judgeHello(context(), hello({ ...joiner, extra: { join: 'voter', role: 'learner' } }))).toMatchObject({
+      ok: false,
+    });
+  });
+
   const refused: [string, PeerRecord | undefined, Partial<Hello>, string, RegExp][] = [
     ['an older protocol', undefined, { protocol: 0 }, 'ERR_WRONG_PROTOCOL', /upgrade b to the version of this node/],
     ['a newer protocol', undefined, { protocol: 2 }, 'ERR_WRONG_PROTOCOL', /upgrade this node to the version of b/],
@@ -56,14 +70,7 @@ describe('a member of a formed cluster', () => {
       'ERR_WRONG_CLUSTER',
       /43/,
     ],
-    [
-      'a wiped member',
-      undefined,
-      { clusterId: null, peerId: 'p-b2' },
-      'ERR_MEMBER_REPLACED',
-      /wiped.*remove the member b/s,
-    ],
-    ['a wiped member that was let into the cluster', undefined, { peerId: 'p-b2' }, 'ERR_MEMBER_REPLACED', /p-b2/],
+    ['a wiped member', undefined, { clusterId: null, peerId: 'p-b2' }, 'ERR_MEMBER_REPLACED', /wiped.*--replace b/s],
     [
       'a fresh node nobody knows',
       undefined,
@@ -71,7 +78,14 @@ describe('a member of a formed cluster', () => {
       'ERR_BOOTSTRAP_CONFLICT',
       /formed already/,
     ],
-    ['a removed member', undefined, { name: 'd', peerId: 'p-d' }, 'ERR_WRONG_CLUSTER', /removed or never added/],
+    ['a removed member', undefined, { id: '77', name: 'z', peerId: 'p-z' }, 'ERR_MEMBER_REMOVED', /was the member z/],
+    [
+      'a removed member that would join again',
+      undefined,
+      { clusterId: null, id: '77', name: 'y', peerId: 'p-z', extra: { join: 'voter' } },
+      'ERR_MEMBER_REMOVED',
+      /empty data directory/,
+    ],
     ['a member under another name', undefined, { name: 'd' }, 'ERR_MEMBER_REPLACED', /belongs to the member b/],
     ['an old boot epoch', { bootEpoch: 6, indexes: {} }, {}, 'ERR_MEMBER_REPLACED', /old copy.*boot 5.*boot 6/s],
     [

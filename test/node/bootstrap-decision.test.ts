@@ -145,7 +145,7 @@ describe('conflicts, each with what to do', () => {
       facts('a', { peerId: 'peer-a2' }),
       [{ ...b, map: M }],
       'ERR_MEMBER_REPLACED',
-      /a is a member of this cluster with the peer id peer-a, but this node has the peer id peer-a2.*remove the member a/,
+      /a is a member of this cluster with the peer id peer-a, but this node has the peer id peer-a2.*--replace a/,
     ],
     [
       'members of two clusters',

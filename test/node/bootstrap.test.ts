@@ -128,13 +128,14 @@ class Member {
     });
     const transport = this.#world.network.createTransport({
       address,
-      secret,
+      credential: () => ({ secret }),
+      wallTime: () => this.#world.clock.nowMs,
       handlers: {
         hello,
         admit: (theirs) =>
           bootstrap.map === null
             ? bootstrap.judge(theirs)
-            : judgeHello({ ...bootstrap.map, remembered: () => undefined }, theirs),
+            : judgeHello({ ...bootstrap.map, removed: [], remembered: () => undefined }, theirs),
         frame: (from, channel, frame) => void bootstrap.frame(from, channel, frame),
         peer: (event) => {
           this.events.push(event);
@@ -286,7 +287,7 @@ describe('a node that does not belong', () => {
     c.start();
     await world.until(() => c.error !== null, 'refused');
     expect(code(c.error)).toBe('ERR_MEMBER_REPLACED');
-    expect(String(c.error)).toMatch(/c is a member of this cluster .*wiped.*remove the member c from the cluster/s);
+    expect(String(c.error)).toMatch(/c is a member of this cluster .*wiped.*--replace c/s);
     expect(a.error).toBeNull();
     expect(a.map).not.toBeNull();
     // Nothing that the wiped one says of it sounds like a verdict on the member that is in its right.

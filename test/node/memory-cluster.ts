@@ -85,7 +85,8 @@ export class MemoryNode {
     });
     this.transport = network.createTransport({
       address: this.address,
-      secret: SECRET,
+      credential: () => ({ secret: SECRET }),
+      wallTime: () => env.wallTime(),
       handlers: {
         hello,
         admit: () => ({ ok: true }),
@@ -124,6 +125,7 @@ export class MemoryNode {
       softStateChanged: () => {},
       applied: () => {},
       stateReplaced: () => {},
+      configurationChanged: () => {},
       failed: (error) => this.loop.fail(error),
       createCore: createRaft,
     });

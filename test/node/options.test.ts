@@ -37,6 +37,11 @@ describe('resolveOptions', () => {
     ['a limit that is no number', { limits: { maxKeyBytes: Number.NaN } }, /limits.maxKeyBytes must be/],
     ['a limit out of range', { limits: { maxPending: 0 } }, /limits.maxPending must be/],
     ['an unknown limit', { limits: { toString: 1 } as never }, /limits.toString is not an option/],
+    ['metadata with a name that is none', { metadata: { 'a b': 'x' } }, /a name in metadata/],
+    ['metadata that is no text', { metadata: { a: 1 } as never }, /metadata.a must be a string/],
+    ['metadata that is too large', { metadata: { a: 'x'.repeat(255), b: 'x'.repeat(255) } }, /at most 512/],
+    ['a probe that takes its whole period', { gossip: { probeIntervalMs: 500 } }, /less than gossip.probeIntervalMs/],
+    ['an unknown gossip option', { gossip: { lhaProbe: false } as never }, /gossip.lhaProbe is not an option/],
     ['heartbeats slower than elections', { timing: { heartbeatMs: 600 } }, /at least twice/],
     ['an HTTP port that is none', { http: { port: 1.5 } }, /http.port/],
   ])('refuses %s', (_, options, message) => {

@@ -57,12 +57,25 @@ export function startArguments(spec: {
   ].flat();
 }
 
+/** The same node, on an empty data directory, joins those that run at these peer addresses instead of forming a cluster. */
+export function joinArguments(args: readonly string[], join: readonly string[], replaces: string | null): string[] {
+  const rest: string[] = [];
+  for (let at = 0; at < args.length; at++) {
+    const arg = args[at] ?? '';
+    if (['--initial-cluster', '--join', '--replace'].includes(arg)) at++;
+    else rest.push(arg);
+  }
+  return [...rest, '--join', join.join(','), ...(replaces === null ? [] : ['--replace', replaces])];
+}
+
 export class NodeProcess {
   readonly name: string;
   readonly dataDir: string;
   readonly url: string;
   /** More environment of its next starts. */
   readonly env: Record<string, string> = {};
+  /** All of `kvorum start`, of its next starts. */
+  args: readonly string[];
   readonly #spec: NodeSpec;
   #child: ChildProcess | null = null;
   #exit: Promise<Exit> = Promise.resolve({ code: null, signal: null });
@@ -74,6 +87,7 @@ export class NodeProcess {
     this.dataDir = spec.dataDir;
     this.url = `http://${spec.http}`;
     this.#spec = spec;
+    this.args = spec.args;
     this.#ready.catch(() => undefined);
   }
 
@@ -101,10 +115,7 @@ export class NodeProcess {
   start(moreArgs: readonly string[] = []): void {
     if (this.#child !== null) throw new Error(`${this.name} runs already`);
     const log = openSync(this.#spec.logFile, 'a');
-    const command = [
-      ...(this.#spec.wrap ?? []),
-      ...[process.execPath, ENTRY, 'start', ...this.#spec.args, ...moreArgs],
-    ];
+    const command = [...(this.#spec.wrap ?? []), ...[process.execPath, ENTRY, 'start', ...this.args, ...moreArgs]];
     const child = spawn(command[0] ?? '', command.slice(1), {
       stdio: ['pipe', 'pipe', log],
       env: cleanEnvironment(this.env),

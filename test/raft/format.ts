@@ -1,4 +1,5 @@
 /** How scenario scripts and traces spell what happens. Every line is short, and a human reads the diff of all of them. */
+import { decodeConfiguration } from '../../src/raft/configuration.ts';
 import type {
   Configuration,
   Entry,
@@ -15,7 +16,8 @@ const text = new TextDecoder();
 
 export function formatEntry(entry: Entry): string {
   const at = `${entry.term}/${entry.index}`;
-  if (entry.kind !== 'command') return `${at} ${entry.kind}`;
+  if (entry.kind === 'config') return `${at} config(${formatConfiguration(decodeConfiguration(entry.data))})`;
+  if (entry.kind === 'noop') return `${at} noop`;
   return entry.data.length > 24 ? `${at} <${entry.data.length} B>` : `${at} "${text.decode(entry.data)}"`;
 }
 
@@ -76,6 +78,7 @@ export function formatConfiguration(configuration: Configuration): string {
   if (learners.length > 0) parts.push(`learners:${learners.join(',')}`);
   if (learnersNext.length > 0) parts.push(`learnersNext:${learnersNext.join(',')}`);
   if (autoLeave) parts.push('autoLeave');
+  if (configuration.context !== undefined) parts.push(`context:${JSON.stringify(configuration.context)}`);
   return parts.join(' ');
 }
 
@@ -114,5 +117,5 @@ export function formatStatus(status: RaftStatus, options: RaftOptions): string[]
 function formatProgress(peer: ProgressStatus, options: RaftOptions): string {
   const full = peer.inflightMessages >= options.maxInflightMessages || peer.inflightBytes >= options.maxInflightBytes;
   const inflight = peer.inflightMessages > 0 ? ` inflight=${peer.inflightMessages}${full ? '[full]' : ''}` : '';
-  return `${peer.id}: ${peer.state} match=${peer.match} next=${peer.next}${inflight}${peer.active ? '' : ' silent'}`;
+  return `${peer.id}: ${peer.state} match=${peer.match} next=${peer.next}${inflight}${peer.active ? '' : ' silent'}${peer.removed ? ' removed' : ''}`;
 }

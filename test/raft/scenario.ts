@@ -6,15 +6,17 @@
  *   REWRITE=1 npx vitest run test/raft/scenario.test.ts      writes the outputs anew; read the diff before you commit it
  *
  * Verbs (ids are nodes; without ids: all):
- *   add-nodes voters=1,2,3 [outgoing= learners= learners-next=] [index= term=] [stopped] [inflight= inflight-bytes=
- *             append-bytes= uncommitted-bytes= cached-bytes= lease]     index/term: begin after a snapshot of that state
- *   disk ID [log=1,1,4] [term= vote= commit=] [config=INDEX:1,2,4]   fills the disk of a stopped node; log: the entries'
- *             terms; config: the entry there is a configuration with these voters
+ *   add-nodes voters=1,2,3 [outgoing= learners= learners-next=] [extra= empty=] [index= term=] [stopped] [inflight=
+ *             inflight-bytes= append-bytes= uncommitted-bytes= cached-bytes= lease]     index/term: begin after a snapshot of
+ *             that state; extra: nodes that know the configuration and are not in it; empty: nodes that know nothing
+ *   disk ID [log=1,1,4] [term= vote= commit=] [config=INDEX:1,2,4/1,2]   fills the disk of a stopped node; log: the entries'
+ *             terms; config: the entry there is a configuration with these voters, joint with those after the slash
  *   start IDs · crash IDs [survivors=N] · restart IDs [survivors=N]     unsynced writes beyond the first N are lost
  *   campaign ID                     ticks it alone until it stands for election
  *   timeout-now ID from=ID          as if a leader handed over to it
  *   tick IDs [n=N] · random ID VALUE     the next election time-out is electionTicks·(1 + VALUE)
  *   propose ID words… [size=BYTES]  one entry a word, or one of that many bytes
+ *   propose-config ID [voter=4,5] [learner=6] [removed=1] [context=TEXT]     what is to become of whom
  *   ready ID · persist ID [n=N]     take a Ready without writing it; end the oldest writes
  *   deliver [IDs] [from=IDs] [type=T] [drop=IDs] [n=N] [keep]    keep: deliver a copy, leave the packet on its way
  *   stabilize [IDs]                 ready, persist, apply and deliver until nothing moves; tick nothing
@@ -22,7 +24,7 @@
  *   flush IDs · compact ID index=N · status IDs · log IDs · configuration IDs
  * `quiet` after any command leaves its trace out.
  */
-import { encodeConfiguration } from '../../src/raft/configuration.ts';
+import { EMPTY_CONFIGURATION, encodeConfiguration } from '../../src/raft/configuration.ts';
 import type { Entry, NodeId } from '../../src/raft/types.ts';
 import type { WorldEvent } from '../invariants/world.ts';
 import { Cluster, configuration } from '../sim/cluster.ts';
@@ -225,6 +227,9 @@ export class Scenario {
       case 'propose':
         this.#each(words.slice(0, 1), (host) => this.#propose(host, words.slice(1), number('size', 0)));
         break;
+      case 'propose-config':
+        this.#each(words, (host) => this.#proposeConfig(host, options));
+        break;
       case 'ready':
         this.#each(words, (host) => {
           const ready = host.takeReady();
@@ -282,7 +287,10 @@ export class Scenario {
         });
         break;
       case 'configuration':
-        this.#each(words, (host) => this.#say(`${host.id}: ${formatConfiguration(host.status.configuration)}`));
+        this.#each(words, ({ id, status }) => {
+          const where = status.configurationCommitted ? '' : ` (not committed: ${status.configurationIndex})`;
+          this.#say(`${id}: ${formatConfiguration(status.configuration)}${where}`);
+        });
         break;
       case 'log':
         for (const id of this.#ids(words)) this.#log(cluster.node(id));
@@ -306,11 +314,19 @@ export class Scenario {
       const value = options.get(short);
       if (value !== undefined) limits[name] = Number(value);
     }
-    const ids = new Set([...initial.voters, ...initial.votersOutgoing, ...initial.learners, ...list('extra')]);
+    const empty = new Set(list('empty'));
+    const ids = new Set([
+      ...initial.voters,
+      ...initial.votersOutgoing,
+      ...initial.learners,
+      ...list('extra'),
+      ...empty,
+    ]);
     for (const id of ids) {
       const chance = { random: () => this.#random.get(id) ?? 0.95 };
-      this.cluster.add(id, initial, { ...(limits as Partial<HostOptions>), ...chance }, (image) => {
-        if (index === 0) return;
+      const known = empty.has(id) ? EMPTY_CONFIGURATION : initial;
+      this.cluster.add(id, known, { ...(limits as Partial<HostOptions>), ...chance }, (image) => {
+        if (index === 0 || empty.has(id)) return;
         image.baseIndex = index;
         image.baseTerm = term;
         image.hardState = { term, vote: null, commit: index };
@@ -325,7 +341,9 @@ export class Scenario {
     const terms = options.get('log')?.split(',').map(Number) ?? [];
     const term = Number(options.get('term') ?? terms.at(-1) ?? 0);
     const [configIndex = '', configVoters = ''] = options.get('config')?.split(':') ?? [];
-    const changed = configuration(configVoters.split(','));
+    const [voters = '', outgoing] = configVoters.split('/');
+    const joint = outgoing === undefined ? {} : { votersOutgoing: outgoing.split(','), autoLeave: true };
+    const changed = configuration(voters.split(','), joint);
     this.cluster.node(id).disk.prepare((image) => {
       image.append(
         terms.map((entryTerm, i): Entry => {
@@ -348,6 +366,23 @@ export class Scenario {
     const result = host.propose(data);
     if (result.status === 'accepted') this.#say(`accepted at ${result.term}/${result.firstIndex}`);
     else if (result.status === 'refused') this.#say(`refused: ${result.reason}`);
+    else this.#say(`not the leader, that is ${result.leader ?? 'unknown'}`);
+  }
+
+  #proposeConfig(host: Host, options: ReadonlyMap<string, string>): void {
+    const context = options.get('context');
+    const changes = (['voter', 'learner', 'removed'] as const).flatMap(
+      (to) =>
+        options
+          .get(to)
+          ?.split(',')
+          .map((id) => ({ id, to })) ?? [],
+    );
+    const result = host.proposeConfig(context === undefined ? { changes } : { changes, context });
+    if (result.status === 'accepted') {
+      this.#say(`accepted at ${result.term}/${result.index}${result.joint ? ', joint' : ''}`);
+    } else if (result.status === 'refused') this.#say(`refused: ${result.reason}`);
+    else if (result.status === 'unchanged') this.#say('unchanged');
     else this.#say(`not the leader, that is ${result.leader ?? 'unknown'}`);
   }
 

@@ -91,6 +91,7 @@ function ofCluster(report: SimulationReport): Totals {
 }
 
 function ofCore(report: CoreReport): Totals {
-  const { virtualMs, acknowledged, elections, snapshots, faults } = report;
-  return { ...noTotals(), seeds: 1, virtualMs, ok: acknowledged, elections, snapshots, faults: { ...faults } };
+  const { virtualMs, acknowledged, elections, snapshots, faults, sightings } = report;
+  const counts = { faults: { ...faults }, sightings: { ...sightings } };
+  return { ...noTotals(), seeds: 1, virtualMs, ok: acknowledged, elections, snapshots, ...counts };
 }

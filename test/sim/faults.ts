@@ -3,6 +3,7 @@ import type { Random } from '../../src/testing/random.ts';
 import { Random as Dice } from '../../src/testing/random.ts';
 import type { SimCluster } from '../../src/testing/sim-cluster.ts';
 import type { SimNode } from '../../src/testing/sim-node.ts';
+import { MemberFaults, MEMBER_KINDS, type MemberKind } from './member-faults.ts';
 import type { Observer } from './observer.ts';
 import { MOMENTS, type Moment } from './sightings.ts';
 import * as shapes from './partitions.ts';
@@ -38,6 +39,7 @@ export class Faults {
   readonly #observer: Observer;
   readonly #plan: Plan;
   readonly #partitions: Partitions;
+  readonly #members: MemberFaults;
   readonly #log: (line: string) => void;
   /** What ends the faults that are at work. */
   readonly #healing = new Set<() => void>();
@@ -55,6 +57,7 @@ export class Faults {
     this.#observer = observer;
     this.#plan = plan;
     this.#partitions = new Partitions(cluster);
+    this.#members = new MemberFaults(cluster, observer, log);
     this.#log = log;
     this.weather.loss = plan.network.loss;
     observer.sightings.onMoment = (moment, node, other) => this.#moment(moment, node, other);
@@ -99,6 +102,10 @@ export class Faults {
     const { failure } = node;
     if (failure === null) return;
     const code = (failure as { code?: string }).code ?? '';
+    if (this.#churns && this.#members.stopped(node, code)) {
+      this.#log(`${node.name} is no member: ${code}`);
+      return;
+    }
     const wiped = this.#wiped.has(node);
     const expected =
       code === 'ERR_STORE_POISONED' ||
@@ -115,6 +122,7 @@ export class Faults {
   /** All faults end; every node that can run is started. */
   calm(): void {
     this.#calm = true;
+    this.#members.calm();
     this.#full.clear();
     for (const heal of [...this.#healing]) heal();
     this.#healing.clear();
@@ -152,6 +160,7 @@ export class Faults {
   /** What was done, null when there was nothing to do it to. */
   #dispatch(kind: FaultKind, dice: Random, victim: SimNode): string | null {
     const { nodes } = this.#cluster;
+    if (isMemberKind(kind)) return this.#members.inject(kind, dice, victim);
     switch (kind) {
       case 'crash':
         return this.#crash(victim, dice.pick([0, 0, 0, 1, 2, 5, Infinity]), dice);
@@ -269,7 +278,9 @@ export class Faults {
     this.#resting.add(node);
     this.#cluster.time.schedule(afterMs, () => {
       if (!this.#resting.delete(node) || node.alive) return;
-      if (!this.lost(node)) void node.start();
+      if (this.lost(node)) return;
+      this.#members.direct(node);
+      void node.start();
     });
   }
 
@@ -351,6 +362,10 @@ export class Faults {
     return node.name;
   }
 
+  get #churns(): boolean {
+    return this.#plan.faults.some(({ kind }) => isMemberKind(kind));
+  }
+
   get #formed(): boolean {
     return this.#cluster.nodes.every((node) => this.#observer.sightings.hasJoined(node));
   }
@@ -405,6 +420,10 @@ export class Faults {
     this.#healing.add(once);
     this.#cluster.time.schedule(ms, once);
   }
+}
+
+function isMemberKind(kind: FaultKind): kind is MemberKind {
+  return (MEMBER_KINDS as readonly string[]).includes(kind);
 }
 
 function codeOf(error: Error | null): string {

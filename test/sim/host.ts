@@ -6,9 +6,11 @@
 import { createRaft } from '../../src/raft/raft.ts';
 import type {
   Configuration,
+  ConfigurationChange,
   Entry,
   Message,
   NodeId,
+  ProposeConfigResult,
   ProposeResult,
   RaftCore,
   RaftOptions,
@@ -195,6 +197,19 @@ export class Host implements NodeView {
       this.#environment.event({ type: 'accepted', node: this, firstIndex, count: data.length, term });
     }
     this.#touched();
+    return result;
+  }
+
+  /** `done` hears of the entry that was appended first: with a joint one the change is not over. */
+  proposeConfig(change: ConfigurationChange, done: Waiting['done'] = () => {}): ProposeConfigResult {
+    this.#clock();
+    const result = this.core.proposeConfig(change);
+    this.#touched();
+    if (result.status === 'accepted') {
+      const { index, term } = result;
+      this.waiting.set(index, [{ term, done }, ...(this.waiting.get(index) ?? [])]);
+      this.#environment.event({ type: 'accepted', node: this, firstIndex: index, count: 1, term });
+    }
     return result;
   }
 

@@ -4,6 +4,7 @@
  * Every fault has dice of its own: taking one out leaves the others as they are, and so a failing plan can be shrunk.
  */
 import { Random } from '../../src/testing/random.ts';
+import { MEMBER_KINDS, type MemberKind } from './member-faults.ts';
 import { MOMENTS, type Moment } from './sightings.ts';
 
 export const FAULT_KINDS = [
@@ -34,7 +35,10 @@ export const FAULT_KINDS = [
   'transfer',
 ] as const;
 
-export type FaultKind = (typeof FAULT_KINDS)[number];
+export type FaultKind = (typeof FAULT_KINDS)[number] | MemberKind;
+
+/** What needs a node's disk to be damaged for good cannot be told from a member that is gone for good, where members come and go. */
+const NOT_WITH_CHURN: readonly FaultKind[] = ['wipe', 'disk-flip'];
 
 /** What may happen to a node at a moment; the first ones more often. */
 const AT_MOMENTS: readonly FaultKind[] = [
@@ -137,6 +141,7 @@ export function drawPlan(seed: number): Plan {
   const weather = random.fork();
   const times = random.fork();
   const coordination = random.fork();
+  const churn = random.fork();
   const nodes = shape.pick([1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5, 7]);
   const stormMs = shape.pick([5000, 10_000, 20_000, 40_000]);
   const tickMs = shape.pick([10, 10, 20, 50]);
@@ -176,7 +181,7 @@ export function drawPlan(seed: number): Plan {
     ballastBytes: shape.pick(lagging ? [2000, 100_000, 100_000] : [0, 0, 0, 0, 0, 100_000]),
     early,
     coordination: drawCoordination(coordination, stormMs),
-    faults: drawFaults(weather, times, stormMs, { early, lagging, sleepy }),
+    faults: withChurn(drawFaults(weather, times, stormMs, { early, lagging, sleepy }), churn, stormMs),
   };
 }
 
@@ -228,6 +233,23 @@ function drawFaults(weather: Random, times: Random, stormMs: number, themes: The
   }
   faults.sort((a, b) => a.atMs - b.atMs);
   return faults.map((fault, number) => ({ number, ...fault }));
+}
+
+/** In a quarter of the seeds members come and go. On top of all else, which stays as it is. */
+function withChurn(faults: PlannedFault[], random: Random, stormMs: number): PlannedFault[] {
+  if (!random.chance(0.25)) return faults;
+  const meanMs = random.pick([300, 1000, 3000]);
+  const kinds = MEMBER_KINDS.filter(() => random.chance(0.6));
+  const moments = random.chance(0.5);
+  const coming: Omit<PlannedFault, 'number'>[] = [];
+  for (let at = 0; kinds.length > 0;) {
+    at += -Math.log(1 - random.float()) * meanMs;
+    if (at >= stormMs) break;
+    const moment = moments && random.chance(0.3) ? random.pick(MOMENTS) : null;
+    coming.push({ kind: random.pick(kinds), atMs: at, moment, dice: random.uint32() });
+  }
+  const staying = faults.filter(({ kind }) => !NOT_WITH_CHURN.includes(kind));
+  return [...staying, ...coming].toSorted((a, b) => a.atMs - b.atMs).map((fault, number) => ({ ...fault, number }));
 }
 
 export function cutPlan(plan: Plan, cut: Cut): Plan {

@@ -35,6 +35,8 @@ export interface Profile {
     readonly stall: number;
     readonly compaction: number;
     readonly transfer: number;
+    readonly change: number;
+    readonly wipe: number;
   };
   /** Chance that a Ready is not taken at once, so that several inputs share one. */
   readonly lazy: number;
@@ -53,7 +55,7 @@ export function drawProfile(random: Random): Profile {
     const incoming = voters.filter(() => random.chance(0.7));
     const outgoing = voters.filter((id) => !incoming.includes(id) || random.chance(0.5));
     if (incoming.length > 0 && outgoing.length > 0) {
-      initial = configuration(incoming, { votersOutgoing: outgoing, learners });
+      initial = configuration(incoming, { votersOutgoing: outgoing, learners, autoLeave: random.chance(0.5) });
     }
   }
   // Most seeds have a mild or rough climate of each kind, some have none of it, so that no fault hides another.
@@ -96,6 +98,8 @@ export function drawProfile(random: Random): Profile {
       stall: rate(200, 800),
       compaction: rate(50, 200),
       transfer: rate(200, 600),
+      change: rate(20, 50, 150),
+      wipe: rate(600, 2000),
     },
     lazy: random.pick([0, 0.3, 0.8]),
   };

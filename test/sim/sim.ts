@@ -208,8 +208,7 @@ function report(layer: Layer, totals: Totals, jobs: number): void {
       .map(([what, times]) => `${what} ${whole(times)}`)
       .join(', ') || 'none';
   console.log(`  faults: ${list(faults)}`);
-  if (layer === 'core') return;
-  console.log(`  whole again after ${whole(calmMs)} ms of calm at most`);
+  if (layer === 'cluster') console.log(`  whole again after ${whole(calmMs)} ms of calm at most`);
   console.log(`  reached: ${list(sightings)}`);
 }
 

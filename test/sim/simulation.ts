@@ -3,20 +3,20 @@
  * phase two (liveness) without: within a bound of ticks there must be a leader, all logs must become equal and everything
  * pending must be resolved. Every invariant is asked after every input.
  */
-import type { NodeId } from '../../src/raft/types.ts';
+import { EMPTY_CONFIGURATION, encodeConfiguration } from '../../src/raft/configuration.ts';
+import type { Configuration, NodeId } from '../../src/raft/types.ts';
 import type { WorldEvent } from '../invariants/world.ts';
 import { formatMessage, formatPacket, formatReady } from '../raft/format.ts';
 import { Agenda } from '../../src/testing/agenda.ts';
+import { Calm } from './calm.ts';
 import { Cluster } from './cluster.ts';
+import type { DiskImage } from './disk.ts';
 import type { Host, Packet } from './host.ts';
+import { Membership } from './membership.ts';
 import { drawProfile, TICK_MS } from './profile.ts';
 import type { Profile } from './profile.ts';
 import { Random } from '../../src/testing/random.ts';
 import { TraceHash } from './trace-hash.ts';
-
-/** Ticks of calm within which the cluster has to be whole again: some split votes, some back-tracking, some snapshots. */
-const CALM_TICKS = 1500;
-const LEADER_TICKS = 400;
 
 export interface SimulationReport {
   readonly seed: number;
@@ -30,6 +30,8 @@ export interface SimulationReport {
   readonly snapshots: number;
   /** How often each kind was injected. */
   readonly faults: Readonly<Record<string, number>>;
+  /** How often what is rare came up while the membership changed. */
+  readonly sightings: Readonly<Record<string, number>>;
   /** Ticks of calm until a leader, and until all was whole. */
   readonly leaderTicks: number;
   readonly calmTicks: number;
@@ -73,6 +75,7 @@ export class Simulation {
   #proposals = 0;
   #counts = { acknowledged: 0, reads: 0, elections: 0, snapshots: 0 };
   readonly #faults: Record<string, number> = {};
+  readonly #membership: Membership;
 
   /** `write` gets every line of the trace. */
   constructor(seed: number, write: ((line: string) => void) | null = null) {
@@ -80,6 +83,16 @@ export class Simulation {
     this.#random = new Random(seed);
     this.profile = drawProfile(this.#random.fork());
     this.#write = write;
+    this.#membership = new Membership({
+      cluster: this.cluster,
+      random: this.#random.fork(),
+      add: (id) => this.#add(id, EMPTY_CONFIGURATION),
+      end: (id) => this.#end(id),
+      input: (id, action) => this.#input(id, action),
+      after: (delayMs, action) => this.#agenda.after(delayMs, action),
+      count: (fault) => this.#count(fault),
+      line: (text) => this.#line(text),
+    });
     this.cluster.onEvent = (event) => this.#observe(event);
     this.cluster.transport = (packet) => this.#transmit(packet);
   }
@@ -94,6 +107,7 @@ export class Simulation {
         virtualMs: this.#agenda.now,
         ...this.#counts,
         faults: this.#faults,
+        sightings: this.#membership.sightings.counts,
         leaderTicks,
         calmTicks,
       };
@@ -103,23 +117,9 @@ export class Simulation {
   }
 
   #run(): { leaderTicks: number; calmTicks: number } {
-    const { ids, configuration, options, readBack, every, stormMs } = this.profile;
+    const { ids, configuration, every, stormMs } = this.profile;
     this.#line(`profile ${JSON.stringify(this.profile)}`);
-    for (const id of ids) {
-      const dice = this.#random.fork();
-      this.cluster.add(id, configuration, { ...options, random: () => dice.float() }, () => {}, readBack);
-      this.#around.set(id, {
-        held: null,
-        pumping: false,
-        writing: false,
-        applying: false,
-        stalledUntil: 0,
-        restarting: false,
-        tickMs: TICK_MS * (options.leaseReads ? 1 : 0.9 + 0.2 * this.#random.float()),
-      });
-      this.#input(id, (host) => host.start());
-      this.#ticking(id);
-    }
+    for (const id of ids) this.#add(id, configuration);
     this.#often(every.proposal, () => this.#propose());
     this.#often(every.read, () => this.#read());
     this.#often(every.crash, () => this.#crash());
@@ -128,8 +128,41 @@ export class Simulation {
     this.#often(every.stall, () => this.#stall());
     this.#often(every.compaction, () => this.#compact());
     this.#often(every.transfer, () => this.#transfer());
+    this.#often(every.change, () => this.#with(true, (id) => this.#membership.change(id)));
+    this.#often(every.wipe, () => this.#with(false, (id) => this.#membership.wipe(id)));
     while (this.#agenda.now < stormMs) this.#step();
     return this.#calm();
+  }
+
+  /** A node that begins with `configuration` as entry 1 of its log, as first members do; with an empty one it knows nothing. */
+  #add(id: NodeId, configuration: Configuration): void {
+    const { options, readBack } = this.profile;
+    const dice = this.#random.fork();
+    const fill = (image: DiskImage): void => {
+      if (configuration.voters.length === 0) return;
+      image.append([{ index: 1, term: 1, kind: 'config', data: encodeConfiguration(configuration) }]);
+      image.hardState = { term: 1, vote: null, commit: 1 };
+      image.configurations = [...image.configurations, { index: 1, configuration }];
+    };
+    this.cluster.add(id, EMPTY_CONFIGURATION, { ...options, random: () => dice.float() }, fill, readBack);
+    this.#around.set(id, {
+      held: null,
+      pumping: false,
+      writing: false,
+      applying: false,
+      stalledUntil: 0,
+      restarting: false,
+      tickMs: TICK_MS * (options.leaseReads ? 1 : 0.9 + 0.2 * this.#random.float()),
+    });
+    this.#input(id, (host) => host.start());
+    this.#ticking(id);
+  }
+
+  /** For good. */
+  #end(id: NodeId): void {
+    this.#resume(id);
+    this.#line(`${id} is gone`);
+    this.cluster.node(id).crash(0);
   }
 
   #step(): void {
@@ -143,77 +176,23 @@ export class Simulation {
     this.#line('-- calm --');
     this.#storm = false;
     this.#blocked.clear();
-    for (const [id, around] of this.#around) {
+    for (const id of this.#membership.ids) {
+      const around = this.#surroundings(id);
       around.stalledUntil = 0;
       this.#resume(id);
       if (!this.cluster.node(id).up && !around.restarting) this.#input(id, (host) => host.start());
       this.#pump(id);
     }
-    const start = this.#agenda.now;
-    const ticks = (): number => Math.ceil((this.#agenda.now - start) / TICK_MS);
-    const until = (limit: number, what: string, reached: () => boolean): void => {
-      while (!reached()) {
-        this.#step();
-        if (ticks() > limit) throw new Error(`${what}: not within ${limit} ticks of calm; ${this.#missing()}`);
-      }
-    };
-    const hosts = [...this.cluster.hosts.values()];
-    until(LEADER_TICKS, 'a leader that everybody follows', () => {
-      const leader = this.cluster.leader();
-      return (
-        leader !== undefined &&
-        hosts.every((host) => host.up && host.status.leader === leader.id && host.status.term === leader.status.term)
-      );
-    });
-    const leaderTicks = ticks();
-    // A write through whoever leads now, and a read everywhere, asked again as a client would.
-    let written = false;
-    const write = (): void => {
-      if (written) return;
-      const leader = this.cluster.leader();
-      if (leader !== undefined) {
-        this.#input(leader.id, (host) => {
-          host.propose([new TextEncoder().encode('the last word')], (outcome) => {
-            written ||= outcome === 'acknowledged';
-          });
-        });
-      }
-      this.#agenda.after(20 * TICK_MS, write);
-    };
-    write();
-    const unread = new Set<NodeId>(this.profile.ids);
-    const read = (id: NodeId): void => {
-      if (!unread.has(id)) return;
-      this.#input(id, (host) => void host.readIndex((index) => index !== null && unread.delete(id)));
-      this.#agenda.after(30 * TICK_MS, () => read(id));
-    };
-    for (const id of unread) read(id);
-    until(CALM_TICKS, 'everything resolved and equal', () => {
-      const last = this.cluster.leader()?.status.lastIndex;
-      return written && unread.size === 0 && hosts.every((host) => last !== undefined && this.#rests(host, last));
-    });
-    this.cluster.checkConverged();
-    const [first, ...others] = hosts;
-    for (const host of others) {
-      if (host.applied.hash !== first?.applied.hash) throw new Error(`${host.id} ends with another state`);
-    }
-    return { leaderTicks, calmTicks: ticks() };
-  }
-
-  /** Whether a node has everything up to `last` and owes nobody an answer. */
-  #rests(host: Host, last: number): boolean {
-    const { lastIndex, commit, persistedIndex, uncommittedBytes } = host.status;
-    const positions = [lastIndex, commit, persistedIndex, host.applied.index];
-    return positions.every((index) => index === last) && host.waiting.size === 0 && uncommittedBytes === 0;
-  }
-
-  #missing(): string {
-    const lines = [...this.cluster.hosts.values()].map((host) => {
-      const { waiting, reads, applied } = host;
-      const { uncommittedBytes, persistedIndex } = host.status;
-      return `${host.id}: ${waiting.size} writes and ${reads.size} reads pending, ${uncommittedBytes} B uncommitted, persisted ${persistedIndex}, applied ${applied.index}`;
-    });
-    return `${this.#grid()}\n${lines.join('\n')}`;
+    return new Calm({
+      cluster: this.cluster,
+      membership: this.#membership,
+      random: this.#random,
+      now: () => this.#agenda.now,
+      step: () => this.#step(),
+      after: (delayMs, action) => this.#agenda.after(delayMs, action),
+      input: (id, action) => this.#input(id, action),
+      grid: () => this.#grid(),
+    }).run();
   }
 
   // -- Running a host --------------------------------------------------------------------------------------------------
@@ -328,8 +307,9 @@ export class Simulation {
     this.#agenda.after(delay, () => {
       if (this.#storm && this.#blocked.has(`${packet.from}>${packet.to}`)) this.#lose(packet);
       else if (!this.cluster.node(packet.to).up) this.#lose(packet);
-      else if (packet.kind === 'message') this.#input(packet.to, (host) => host.up && host.step(packet.message));
-      else {
+      else if (packet.kind === 'message') {
+        this.#input(packet.to, (host) => host.up && host.step(packet.message));
+      } else {
         if (this.#write !== null) this.#print(formatPacket(packet));
         this.#input(packet.to, (host) => host.up && host.receiveSnapshot(packet));
         this.#input(packet.from, () => this.cluster.streamEnded(packet, true));
@@ -369,8 +349,13 @@ export class Simulation {
   #someone(leader: boolean): NodeId | null {
     const chosen = leader && this.#random.chance(0.7) ? this.cluster.leader() : undefined;
     if (chosen !== undefined) return chosen.id;
-    const id = this.#random.pick(this.profile.ids);
+    const id = this.#random.pick(this.#membership.ids);
     return this.cluster.node(id).up ? id : null;
+  }
+
+  #with(leader: boolean, action: (id: NodeId) => void): void {
+    const id = this.#someone(leader);
+    if (id !== null) action(id);
   }
 
   #propose(): void {
@@ -403,20 +388,20 @@ export class Simulation {
     this.#hint(id);
     this.#agenda.after(this.#random.between(1, this.#random.pick([10, 300, 1000])), () => {
       around.restarting = false;
-      this.#input(id, (dead) => dead.start());
+      if (!this.#membership.gone.has(id)) this.#input(id, (dead) => dead.start());
     });
   }
 
   /** Some of the others see the connection refused; a hint may even come when the process is back already. */
   #hint(id: NodeId): void {
-    for (const other of this.profile.ids) {
+    for (const other of this.#membership.ids) {
       if (other === id || !this.#random.chance(0.5)) continue;
       this.#agenda.after(this.#random.between(1, 30), () => this.#input(other, (peer) => peer.up && peer.peerLost(id)));
     }
   }
 
   #partition(): void {
-    const { ids } = this.profile;
+    const { ids } = this.#membership;
     const some = ids.filter(() => this.#random.chance(0.5));
     const side = new Set(this.#random.chance(0.4) ? [this.#random.pick(ids)] : some);
     const oneWay = this.#random.chance(0.4);
@@ -485,7 +470,7 @@ export class Simulation {
     const id = this.#someone(true);
     if (id === null) return;
     this.#count('transfer');
-    this.#input(id, (host) => host.up && void host.transfer(this.#random.pick([null, ...this.profile.ids])));
+    this.#input(id, (host) => host.up && void host.transfer(this.#random.pick([null, ...this.#membership.ids])));
   }
 
   // -- Trace -----------------------------------------------------------------------------------------------------------
@@ -495,6 +480,7 @@ export class Simulation {
     else if (event.type === 'acknowledged') this.#counts.acknowledged += 1;
     else if (event.type === 'installed') this.#counts.snapshots += 1;
     else if (event.type === 'readReleased') this.#counts.reads += 1;
+    this.#membership.observe(event);
     this.#events += 1;
     this.#hash.event(this.#agenda.now, event);
     if (this.#write !== null) for (const line of describe(event)) this.#print(line);

@@ -31,7 +31,7 @@ describe('data directory', () => {
     expect((await readdir(directory)).sort()).toEqual(['db', 'kvorum.json']);
     expect(JSON.parse(await readFile(join(directory, 'kvorum.json'), 'utf8'))).toEqual({
       kvorum: 'data',
-      format: 1,
+      format: 2,
       state: 'ready',
     });
   });
@@ -53,12 +53,15 @@ describe('data directory', () => {
     await expect(openLevelStore({ directory })).rejects.toMatchObject({ code: 'ERR_DATA_DIR_FOREIGN' });
   });
 
-  it('of a newer version is refused', async () => {
+  it.each([
+    [3, 'start the newer version'],
+    [1, 'before its first release'],
+  ])('of data format %i is refused', async (format, why) => {
     await make();
-    await writeFile(join(directory, 'kvorum.json'), JSON.stringify({ kvorum: 'data', format: 2, state: 'ready' }));
+    await writeFile(join(directory, 'kvorum.json'), JSON.stringify({ kvorum: 'data', format, state: 'ready' }));
     await expect(openLevelStore({ directory })).rejects.toMatchObject({
       code: 'ERR_DATA_VERSION',
-      message: expect.stringContaining('format 2') as string,
+      message: expect.stringMatching(new RegExp(`format ${format}.*${why}`)) as string,
     });
   });
 

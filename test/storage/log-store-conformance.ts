@@ -95,6 +95,65 @@ export function logStoreConformance(makeHarness: () => Harness): void {
       expect(indexes(1, 10)).toHaveLength(9);
     });
 
+    it('is cut within what was appended together, compacted there too', async () => {
+      log.append(entries(1, 20, 1));
+      log.append(entries(21, 40, 1));
+      applyTo(store.group(1), 12, 1);
+      await commit(store);
+      log.compact(9);
+      await commit(store);
+      await settled(store);
+      const check = (last: number, terms: Record<number, number>): void => {
+        expect([log.firstIndex(), log.lastIndex()]).toEqual([10, last]);
+        expect(indexes(10, last + 1)).toEqual(Array.from({ length: last - 9 }, (_, i) => 10 + i));
+        for (const [index, term] of Object.entries(terms)) {
+          expect(log.entries(Number(index), Number(index) + 1, 1e6)[0]?.term, index).toBe(term);
+        }
+      };
+      check(40, { 10: 1, 40: 1 });
+      await reopen();
+      check(40, { 10: 1, 40: 1 });
+      // Read before it is written, while it is, and afterwards.
+      log.append(entries(15, 16, 2));
+      check(16, { 14: 1, 15: 2 });
+      const flying = commit(store);
+      log.append(entries(13, 13, 3));
+      check(13, { 12: 1, 13: 3 });
+      await flying;
+      check(13, { 12: 1, 13: 3 });
+      await commit(store);
+      check(13, { 12: 1, 13: 3 });
+      await reopen();
+      check(13, { 12: 1, 13: 3 });
+      log.compact(12);
+      await commit(store);
+      await settled(store);
+      await reopen();
+      expect(indexes(13, 14)).toEqual([13]);
+    });
+
+    it('holds appends that are larger than what lies under one key', async () => {
+      const large = Array.from({ length: 40 }, (_, i) => entry(i + 1, 1, new Uint8Array(20_000).fill(i)));
+      log.append(large);
+      log.append([entry(41, 1, new Uint8Array(500_000).fill(41))]);
+      const check = (): void => {
+        expect(log.entries(1, 42, 1e9).map(({ data }) => [data.length, data[0]])).toEqual([
+          ...large.map(({ data }) => [data.length, data[0]]),
+          [500_000, 41],
+        ]);
+        expect(indexes(17, 42, 50_000)).toEqual([17, 18]);
+      };
+      check();
+      await commit(store);
+      check();
+      await reopen();
+      check();
+      log.append([entry(20, 2)]);
+      await commit(store);
+      await reopen();
+      expect(log.entries(19, 21, 1e9).map(({ data }) => data.length)).toEqual([20_000, 'entry 20'.length]);
+    });
+
     it('overwrites what is staged and what is in flight (the ABA case)', async () => {
       log.append(entries(1, 5, 1));
       const first = commit(store);

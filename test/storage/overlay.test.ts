@@ -26,10 +26,15 @@ describe('the overlay', () => {
     const { state } = store.group(1);
     let made = 0;
     const later = (name: string): void =>
-      state.putLater?.(bytes(name), 5, () => {
-        made++;
-        return bytes(`of ${name}`);
-      });
+      state.putLater?.(
+        bytes(name),
+        5,
+        () => {
+          made++;
+          return bytes(`of ${name}`);
+        },
+        true,
+      );
     const written = (): number => store.stats().bytesWritten;
     const flush = async (index: number): Promise<number> => {
       const before = written();

@@ -85,12 +85,13 @@ export class Twin {
           } else {
             const value = `${this.#count++}`;
             const name = Buffer.from(`k${key % 20}`);
-            if (key % 2 === 0 && !this.#state.has(`k${key % 20}`)) {
+            if (key % 2 === 0) {
               let made = 0;
-              state.putLater?.(name, value.length, () => {
+              const make = (): Uint8Array => {
                 assert.equal(++made, 1);
                 return Buffer.from(value);
-              });
+              };
+              state.putLater?.(name, value.length, make, !this.#state.has(`k${key % 20}`));
             } else state.put(name, Buffer.from(value));
             this.#state.set(`k${key % 20}`, value);
           }

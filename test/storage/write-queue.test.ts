@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { openMemoryStore } from '../../src/storage/memory-store.ts';
 import type { MemoryDisk, MemoryStore } from '../../src/storage/memory-store.ts';
-import { indexKey, stateKey } from '../../src/storage/keys.ts';
+import { extentKey, stateKey } from '../../src/storage/keys.ts';
 import { applyTo, bytes, commit, entries, entry, text } from './harness.ts';
 
 const full = Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
@@ -132,7 +132,7 @@ describe('damage found when reading', () => {
     const make = async (): Promise<MemoryDisk> => {
       const store = await openMemoryStore();
       const { log, state } = store.group(1);
-      log.append([entry(1, 1, 'a'), entry(2, 1, 'b'), entry(3, 1, 'c')]);
+      for (const one of [entry(1, 1, 'a'), entry(2, 1, 'b'), entry(3, 1, 'c')]) log.append([one]);
       state.put(bytes('key'), bytes('value'));
       applyTo(store.group(1), 1, 1);
       await commit(store);
@@ -143,13 +143,13 @@ describe('damage found when reading', () => {
     const damaged = { code: 'ERR_CORRUPT', message: expect.stringContaining('copy it aside') as string };
 
     let disk = await make();
-    disk.damage(indexKey(0x11, 1, 2), flip);
+    disk.damage(extentKey(1, 2, 1), flip);
     let store = await openMemoryStore({ disk });
     expect(text(store.group(1).log.entries(1, 2, 10)[0]?.data)).toBe('a');
     expect(() => store.group(1).log.entries(1, 3, 10)).toThrow(expect.objectContaining(damaged));
 
     disk = await make();
-    disk.damage(indexKey(0x11, 1, 3), flip);
+    disk.damage(extentKey(1, 3, 1), flip);
     await expect(openMemoryStore({ disk })).rejects.toMatchObject({ code: 'ERR_CORRUPT' });
 
     disk = await make();
@@ -159,15 +159,75 @@ describe('damage found when reading', () => {
     await expect(store.group(1).state.scan(() => undefined)).rejects.toMatchObject({ code: 'ERR_CORRUPT' });
 
     disk = await make();
-    disk.remove(indexKey(0x11, 1, 2));
+    disk.remove(extentKey(1, 2, 1));
     await expect(openMemoryStore({ disk })).rejects.toMatchObject({
       code: 'ERR_CORRUPT',
       message: expect.stringContaining('entry 2 is missing') as string,
     });
 
     disk = await make();
-    disk.remove(indexKey(0x11, 1, 3));
+    disk.remove(extentKey(1, 3, 1));
     await expect(openMemoryStore({ disk })).rejects.toMatchObject({ code: 'ERR_CORRUPT' });
+  });
+
+  it('an entry among others that were appended with it is refused alone, and with it an extent that is cut short', async () => {
+    const make = async (): Promise<MemoryDisk> => {
+      const store = await openMemoryStore();
+      store.group(1).log.append(entries(1, 5, 1));
+      await commit(store);
+      await store.close();
+      return store.disk;
+    };
+    const key = extentKey(1, 1, 5);
+    const length = 4 + 22 + 'entry 1'.length;
+    let disk = await make();
+    disk.damage(key, (value) => value.with(3 * length - 1, (value[3 * length - 1] as number) ^ 1));
+    const { log } = (await openMemoryStore({ disk })).group(1);
+    expect(log.entries(1, 3, 1e6).map(({ index }) => index)).toEqual([1, 2]);
+    expect(log.entries(4, 6, 1e6).map(({ index }) => index)).toEqual([4, 5]);
+    expect(() => log.entries(3, 4, 1e6)).toThrow(/entry 3 of group 1 is damaged/);
+    expect(() => log.entries(1, 6, 1e6)).toThrow(/one of the entries 1 to 5 of group 1 is damaged/);
+
+    for (const cut of [1, length]) {
+      disk = await make();
+      disk.damage(key, (value) => value.subarray(0, value.length - cut));
+      await expect(openMemoryStore({ disk })).rejects.toMatchObject({
+        code: 'ERR_CORRUPT',
+        message: expect.stringContaining('entry 5 of group 1 is damaged') as string,
+      });
+    }
+    // Whole records in each other's places.
+    disk = await make();
+    disk.damage(key, (value) =>
+      Buffer.concat([value.subarray(length, 2 * length), value.subarray(0, length), value.subarray(2 * length)]),
+    );
+    const swapped = (await openMemoryStore({ disk })).group(1).log;
+    expect(() => swapped.entries(2, 3, 1e6)).toThrow(/where entry 2 .* belongs, there is entry 1/);
+  });
+
+  it('extents that overlap, or leave something out, are refused', async () => {
+    for (const [from, count] of [
+      [4, 2],
+      [6, 2],
+      [5, 1],
+      [5, 3],
+    ] as const) {
+      const store = await openMemoryStore();
+      const { log } = store.group(1);
+      log.append(entries(1, 4, 1));
+      log.append(entries(5, 6, 1));
+      await commit(store);
+      await store.close();
+      let value = new Uint8Array(0);
+      store.disk.damage(extentKey(1, 5, 2), (found) => (value = new Uint8Array(found)));
+      store.disk.remove(extentKey(1, 5, 2));
+      const engine = store.disk.engine();
+      const batch = engine.batch();
+      batch.put(extentKey(1, from, count), value);
+      await new Promise((resolve) => batch.write(true, resolve));
+      await engine.close();
+      await expect(openMemoryStore({ disk: store.disk })).rejects.toMatchObject({ code: 'ERR_CORRUPT' });
+    }
   });
 
   it('a record of a newer layout is not guessed at', async () => {

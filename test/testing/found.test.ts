@@ -104,10 +104,35 @@ describe('a hello', () => {
     for (let i = 0; i < 20; i++) await cluster.run(told.call((running) => running.put('a', String(i))));
     await cluster.advance(2000);
     const admit = handlers.get(told.name)?.admit;
-    expect(admit?.(hello)).toMatchObject({ ok: false, code: 'ERR_UNAVAILABLE' });
-    expect(admit?.(handlers.get(teller.name)?.hello() as Hello)).toEqual({ ok: true });
+    const credential = { type: 'secret' } as const;
+    expect(admit?.(hello, credential)).toMatchObject({ ok: false, code: 'ERR_UNAVAILABLE' });
+    expect(admit?.(handlers.get(teller.name)?.hello() as Hello, credential)).toEqual({ ok: true });
     // From another process it is what an old copy of the disk says.
     const other = { ...hello, extra: { ...hello.extra, process: 'another one' } };
-    expect(admit?.(other)).toMatchObject({ ok: false, code: 'ERR_MEMBER_REPLACED' });
+    expect(admit?.(other, credential)).toMatchObject({ ok: false, code: 'ERR_MEMBER_REPLACED' });
+  });
+
+  test('that comes with a join token is no client’s, and none of a first member', async () => {
+    const handlers = new Map<string, TransportHandlers>();
+    const token = { type: 'token', role: null, expiresMs: 8e15 } as const;
+    const early: unknown[] = [];
+    cluster = await simCluster({
+      seed: 6,
+      platform: (node, platform) => ({
+        ...platform,
+        createTransport: (options) => {
+          handlers.set(node.name, options.handlers);
+          const first = handlers.values().next().value;
+          if (first !== options.handlers) early.push(first?.admit(options.handlers.hello(), token));
+          return platform.createTransport(options);
+        },
+      }),
+    });
+    expect(early).toMatchObject([{ code: 'ERR_BAD_TOKEN' }, { code: 'ERR_BAD_TOKEN' }]);
+    const told = handlers.get((cluster.leader as SimNode).name);
+    const hello = handlers.get(follower().name)?.hello() as Hello;
+    const client = { ...hello, clusterId: null, id: '7', name: 'shop', peerId: 'p7', extra: { client: true } };
+    expect(told?.admit(client, token)).toMatchObject({ ok: false, code: 'ERR_BAD_TOKEN' });
+    expect(told?.admit(client, { type: 'secret' })).toEqual({ ok: true });
   });
 });

@@ -1,66 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { Admission, decodeControl, encodeControl } from '../../src/transport/admission.ts';
-import type { AdmissionOptions, AdmissionOutcome, AdmissionStep } from '../../src/transport/admission.ts';
+import { decodeControl, encodeControl } from '../../src/transport/admission.ts';
 import { parseHello } from '../../src/transport/hello.ts';
-import type { Hello } from '../../src/transport/types.ts';
-
-const SECRET = 'correct horse battery';
-
-function hello(name: string, id: string): Hello {
-  return {
-    clusterId: null,
-    id,
-    name,
-    peerId: `peer-${name}`,
-    bootEpoch: 1,
-    address: `${name}:1`,
-    http: '',
-    pid: 1,
-    protocol: 1,
-    extra: {},
-  };
-}
-
-function side(role: 'dialer' | 'listener', given: Partial<AdmissionOptions> = {}): Admission {
-  const [own, remote] = role === 'dialer' ? ['d', 'l'] : ['l', 'd'];
-  return new Admission({
-    role,
-    secret: SECRET,
-    ownPeerId: `peer-${own}`,
-    remotePeerId: `peer-${remote}`,
-    remoteId: remote === 'd' ? '1' : '2',
-    hello: () => hello(own, own === 'd' ? '1' : '2'),
-    admit: () => ({ ok: true }),
-    ...given,
-  });
-}
-
-/** Carries messages between the two until nothing more comes; `tamper` may change them. */
-function run(
-  dialer: Admission,
-  listener: Admission,
-  tamper: (message: Record<string, unknown>, from: 'dialer' | 'listener') => Record<string, unknown> = (same) => same,
-): { dialer: AdmissionOutcome | null; listener: AdmissionOutcome | null; wire: string } {
-  const outcomes: { dialer: AdmissionOutcome | null; listener: AdmissionOutcome | null } = {
-    dialer: null,
-    listener: null,
-  };
-  let wire = '';
-  const queue: ['dialer' | 'listener', Uint8Array][] = [];
-  const take = (from: 'dialer' | 'listener', step: AdmissionStep): void => {
-    for (const message of step.send) queue.push([from, message]);
-    outcomes[from] ??= step.outcome;
-  };
-  take('dialer', dialer.start());
-  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-    const [from, message] = next;
-    wire += new TextDecoder().decode(message);
-    const to = from === 'dialer' ? 'listener' : 'dialer';
-    if (outcomes[to] !== null) continue;
-    take(to, (to === 'dialer' ? dialer : listener).receive(encodeControl(tamper(decodeControl(message)!, from))));
-  }
-  return { ...outcomes, wire };
-}
+import { SECRET, hello, run, side } from './handshake.ts';
 
 describe('admission', () => {
   test('lets two in that know the secret, and the secret does not travel', () => {
@@ -72,10 +13,10 @@ describe('admission', () => {
   });
 
   test('refuses another secret, and none', () => {
-    for (const secret of ['wrong horse battery', null]) {
+    for (const credential of [{ secret: 'wrong horse battery' }, null]) {
       for (const result of [
-        run(side('dialer', { secret }), side('listener')),
-        run(side('dialer'), side('listener', { secret })),
+        run(side('dialer', { credential }), side('listener')),
+        run(side('dialer'), side('listener', { credential })),
       ]) {
         expect(result.dialer).toMatchObject({ type: 'refused', code: 'ERR_WRONG_SECRET' });
         expect(result.listener).toMatchObject({ type: 'refused', code: 'ERR_WRONG_SECRET' });
@@ -83,13 +24,13 @@ describe('admission', () => {
         expect(result.wire).not.toContain('"hello"');
       }
     }
-    expect(run(side('dialer', { secret: null }), side('listener', { secret: null })).listener).toMatchObject({
+    expect(run(side('dialer', { credential: null }), side('listener', { credential: null })).listener).toMatchObject({
       code: 'ERR_WRONG_SECRET',
     });
   });
 
   test('gives a listener’s proof to nobody who has not proved itself', () => {
-    const { wire } = run(side('dialer', { secret: 'a guess of the secret' }), side('listener'));
+    const { wire } = run(side('dialer', { credential: { secret: 'a guess of the secret' } }), side('listener'));
     expect(wire.match(/"proof"/g)).toHaveLength(1);
   });
 

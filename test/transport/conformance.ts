@@ -1,9 +1,21 @@
 /** What every Transport must do. Each implementation hands in a harness and runs the same tests. */
 import { afterEach, describe, expect, test } from 'vitest';
 import { KvorumError } from '../../src/errors.ts';
+import { createJoinToken, parseJoinToken } from '../../src/transport/join-token.ts';
+import type { NewJoinToken } from '../../src/transport/join-token.ts';
 import type { PartialTransportLimits } from '../../src/transport/limits.ts';
 import { CHANNELS } from '../../src/transport/types.ts';
-import type { Channel, Hello, PeerEvent, Transport, TransportHandlers, Verdict } from '../../src/transport/types.ts';
+import type {
+  Channel,
+  Credential,
+  Hello,
+  JoinToken,
+  PeerCredential,
+  PeerEvent,
+  Transport,
+  TransportHandlers,
+  Verdict,
+} from '../../src/transport/types.ts';
 
 export const SECRET = 'a secret of the tests';
 
@@ -17,7 +29,9 @@ export interface TestNode {
   /** What `hello()` answers. */
   hello: Hello;
   /** What `admit()` answers. */
-  admit: (hello: Hello) => Verdict;
+  admit: (hello: Hello, credential: PeerCredential) => Verdict;
+  /** What the peers that it was asked to judge had proved with. */
+  readonly credentials: PeerCredential[];
   /** Called for each frame, after it was noted. */
   onFrame: (from: string, channel: Channel, frame: Uint8Array) => void;
 }
@@ -25,6 +39,10 @@ export interface TestNode {
 export interface NodeOptions {
   readonly name: string;
   readonly secret?: string | null;
+  /** Default: the secret. */
+  readonly credential?: () => Credential;
+  /** Default: the harness's own time. */
+  readonly wallTime?: () => number;
   readonly limits?: PartialTransportLimits;
   readonly address?: string;
   /** Same identity as this node, as after a restart. */
@@ -38,6 +56,18 @@ export interface Harness {
   /** Lets about this much time pass. Only to show that something does not happen. */
   pass(ms: number): Promise<void>;
   close(): Promise<void>;
+}
+
+/** A token of the cluster 1234 for any role, but for what is given. */
+export function joinToken(given: Partial<NewJoinToken> & Pick<NewJoinToken, 'expiresMs'>): JoinToken {
+  const nonce = new Uint8Array(16);
+  return parseJoinToken(createJoinToken({ secret: SECRET, clusterId: '1234', role: null, nonce, ...given }));
+}
+
+/** Dials at once, without the wait after a refusal. */
+function redial(from: TestNode, to: TestNode): void {
+  from.transport.disconnect(to.transport.address);
+  from.transport.connect(to.transport.address);
 }
 
 /** A node whose handlers note everything; `start` makes its transport. */
@@ -67,12 +97,16 @@ export function testNode(
     frames: [],
     hello,
     admit: () => ({ ok: true }),
+    credentials: [],
     onFrame: () => undefined,
   };
   return {
     handlers: {
       hello: () => node.hello,
-      admit: (theirs) => node.admit(theirs),
+      admit: (theirs, credential) => {
+        node.credentials.push(credential);
+        return node.admit(theirs, credential);
+      },
       frame: (from, channel, frame) => {
         node.frames.push({ from, channel, frame });
         node.onFrame(from, channel, frame);
@@ -168,7 +202,7 @@ export function transportConformance(name: string, makeHarness: () => Harness): 
           b.transport.send(a.id, channel, [Uint8Array.of(i, i)]);
         }
       }
-      await h.until(() => a.frames.length === 250 && b.frames.length === 250, 'all frames');
+      await h.until(() => a.frames.length === 300 && b.frames.length === 300, 'all frames');
       for (const channel of CHANNELS) {
         const at = (node: TestNode): number[] =>
           node.frames.filter((frame) => frame.channel === channel).map((frame) => frame.frame[0]!);
@@ -196,6 +230,30 @@ export function transportConformance(name: string, makeHarness: () => Harness): 
       await h.until(() => b.frames.length === chunks + 1, 'all frames');
       expect(ahead).toBeGreaterThanOrEqual(0);
       expect(ahead).toBeLessThan(chunks / 2);
+    });
+
+    test('a full gossip queue does not hold up a ping, and the queue of pings is small', async () => {
+      const [a, b, h] = await pair();
+      a.transport.send(b.id, 'ping', [Uint8Array.of(0)]);
+      await h.until(() => b.frames.length === 1, 'first frame');
+      let ahead = -1;
+      b.frames.length = 0;
+      b.onFrame = (_from, channel) => {
+        if (channel === 'ping' && ahead < 0) ahead = b.frames.length - 1;
+      };
+      const table = pattern(60_000, 1);
+      let tables = 0;
+      while (a.transport.send(b.id, 'gossip', [table])) tables++;
+      expect(tables).toBe(Math.floor((1024 * 1024) / 60_000));
+      let pings = 0;
+      while (a.transport.send(b.id, 'ping', [pattern(1024, 2)])) pings++;
+      // With or without a header for each frame.
+      expect(pings).toBeGreaterThanOrEqual(63);
+      expect(pings).toBeLessThanOrEqual(64);
+      await h.until(() => b.frames.length === tables + pings, 'all frames');
+      expect(ahead).toBeGreaterThanOrEqual(0);
+      expect(ahead).toBeLessThan(tables / 2);
+      expect(() => a.transport.send(b.id, 'ping', [new Uint8Array(64 * 1024 + 1)])).toThrow(/over the limit/);
     });
 
     test('drops and counts frames beyond the queue of a channel, and goes on when it has emptied', async () => {
@@ -321,6 +379,105 @@ export function transportConformance(name: string, makeHarness: () => Harness): 
       }
     });
 
+    test('lets a node with a join token in, whoever dials, and tells what each proved with', async () => {
+      const h = start();
+      const expiresMs = 1_700_000_000_000;
+      const borne = joinToken({ expiresMs, role: 'learner' });
+      const wallTime = () => expiresMs;
+      for (const dials of ['the bearer', 'the member']) {
+        const a = await h.create({ name: 'a', wallTime });
+        const b = await h.create({ name: 'b', wallTime, credential: () => ({ token: borne }) });
+        b.hello = { ...b.hello, extra: { role: 'learner' } };
+        const [from, to] = dials === 'the bearer' ? [b, a] : [a, b];
+        from.transport.connect(to.transport.address);
+        await h.until(() => linked(a, b) && linked(b, a), `linked when ${dials} dials`);
+        expect(a.credentials).toEqual([{ type: 'token', role: 'learner', expiresMs }]);
+        expect(b.credentials).toEqual([{ type: 'secret' }]);
+        expect([a, b].map((node) => node.transport.stats().refused)).toEqual([{}, {}]);
+        b.transport.send(a.id, 'raft', [Uint8Array.of(7)]);
+        await h.until(() => a.frames.length === 1, 'a frame');
+      }
+    });
+
+    test('refuses a join token that is expired, of another cluster, role or secret: counted, told to both, reported once', async () => {
+      const h = start();
+      const NOW = 1_700_000_000_000;
+      const cases = [
+        [{ expiresMs: NOW - 5001 }, /expired at 2023-11-14T22:13:14\.999Z/u],
+        [{ clusterId: '77' }, /for cluster 77, this is cluster 1234/u],
+        [{ role: 'agent' }, /for the role agent, and b asks for voter/u],
+        [{ secret: 'another secret here' }, /not made with the secret of this cluster, or was altered/u],
+      ] as const;
+      for (const [given, message] of cases) {
+        const borne = joinToken({ expiresMs: NOW - 5000, ...given });
+        const a = await h.create({ name: 'a', wallTime: () => NOW });
+        a.hello = { ...a.hello, clusterId: '1234' };
+        const b = await h.create({ name: 'b', credential: () => ({ token: borne }) });
+        b.transport.connect(a.transport.address);
+        const told = { type: 'refused', code: 'ERR_BAD_TOKEN', message: expect.stringMatching(message) as unknown };
+        const refusals = (node: TestNode): number => node.transport.stats().refused['ERR_BAD_TOKEN'] ?? 0;
+        await h.until(() => [a, b].every((node) => refusals(node) === 1), `refused: ${message.source}`);
+        redial(b, a);
+        await h.until(() => [a, b].every((node) => refusals(node) === 2), `refused again: ${message.source}`);
+        expect(a.events).toMatchObject([{ ...told, by: 'us' }]);
+        expect(b.events).toMatchObject([{ ...told, by: 'them', address: a.transport.address }]);
+        for (const node of [a, b]) {
+          expect(node.transport.peers()).toEqual([]);
+          expect(node.transport.stats().malformed).toBe(0);
+        }
+        expect(a.credentials).toEqual([]);
+        b.transport.disconnect(a.transport.address);
+      }
+    });
+
+    test('of two nodes with join tokens neither lets the other in, and both say so', async () => {
+      const h = start();
+      const credential = () => ({ token: joinToken({ expiresMs: 8e15 }) });
+      const a = await h.create({ name: 'a', credential });
+      const b = await h.create({ name: 'b', credential });
+      a.transport.connect(b.transport.address);
+      await h.until(() => a.events.length > 0 && b.events.length > 0, 'refused');
+      for (const node of [a, b]) {
+        expect(node.events).toMatchObject([
+          { code: 'ERR_BAD_TOKEN', message: expect.stringContaining('both nodes have only a join token') as unknown },
+        ]);
+        expect(node.transport.stats()).toMatchObject({ refused: { ERR_BAD_TOKEN: 1 }, malformed: 0 });
+      }
+    });
+
+    test('goes on with a secret that it is given later: links stay, and new ones are made with it', async () => {
+      const h = start();
+      let now = 1_700_000_000_000;
+      const borne = joinToken({ expiresMs: now });
+      let own: Credential = null;
+      const member = { wallTime: () => now };
+      const a = await h.create({ name: 'a', ...member });
+      const c = await h.create({ name: 'c', ...member });
+      const b = await h.create({ name: 'b', credential: () => own, ...member });
+      // Without anything it is let in nowhere …
+      b.transport.connect(a.transport.address);
+      await h.until(() => eventTypes(b).includes('refused'), 'refused');
+      expect(b.events).toMatchObject([{ code: 'ERR_WRONG_SECRET' }]);
+      // … with a token for as long as that is good …
+      own = { token: borne };
+      redial(b, a);
+      await h.until(() => linked(a, b) && linked(b, a), 'linked with the token');
+      now += 3_600_000;
+      b.transport.connect(c.transport.address);
+      await h.until(() => c.transport.stats().refused['ERR_BAD_TOKEN'] === 1, 'the token has expired');
+      // … and with the secret from then on, also by those who bear tokens themselves.
+      own = { secret: SECRET };
+      const d = await h.create({ name: 'd', credential: () => ({ token: joinToken({ expiresMs: now }) }) });
+      d.transport.connect(b.transport.address);
+      redial(b, c);
+      await h.until(() => linked(b, c) && linked(c, b), 'linked with the secret');
+      await h.until(() => linked(b, d) && linked(d, b), 'a bearer is linked');
+      expect(a.credentials).toEqual([{ type: 'token', role: null, expiresMs: now - 3_600_000 }]);
+      expect(c.credentials).toEqual([{ type: 'secret' }]);
+      expect(eventTypes(a).filter((type) => type !== 'refused')).toEqual(['up']);
+      expect(eventTypes(b).filter((type) => type !== 'refused')).toEqual(['up', 'up', 'up']);
+    });
+
     test('tells a refused peer the code and the message of the verdict', async () => {
       const h = start();
       const a = await h.create({ name: 'a' });
@@ -378,6 +535,23 @@ export function transportConformance(name: string, makeHarness: () => Harness): 
       expect(eventTypes(a)).not.toContain('lost');
       expect(eventTypes(b)).not.toContain('lost');
       expect(a.transport.peers()).toEqual([]);
+    });
+
+    test('hangUp closes the link after what its open streams were given, and the peer may come again', async () => {
+      const [a, b, h] = await pair();
+      a.transport.disconnect(b.transport.address);
+      a.transport.send(b.id, 'gossip', [Uint8Array.of(1)]);
+      await h.until(() => b.frames.length === 1, 'an open stream');
+      a.transport.send(b.id, 'gossip', [Uint8Array.of(2)]);
+      a.transport.hangUp(b.id);
+      await h.until(() => eventTypes(a).includes('down') && eventTypes(b).includes('down'), 'down');
+      await h.pass(300);
+      expect(b.frames.map(({ frame }) => frame[0])).toEqual([1, 2]);
+      expect(eventTypes(a)).toEqual(['up', 'down']);
+      expect(eventTypes(b)).toEqual(['up', 'down']);
+      b.transport.connect(a.transport.address);
+      await h.until(() => linked(a, b) && linked(b, a), 'linked again');
+      a.transport.hangUp('1');
     });
 
     test('a handler that throws loses the link, not the process', async () => {

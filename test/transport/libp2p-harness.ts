@@ -13,12 +13,20 @@ export class Libp2pHarness implements Harness {
 
   async create(options: NodeOptions): Promise<TestNode> {
     const { name, secret = SECRET, limits = {}, address = '127.0.0.1:0', like } = options;
+    const { credential = () => (secret === null ? null : { secret }), wallTime = Date.now } = options;
     const stored = like === undefined ? undefined : this.#keys.get(like);
     const privateKey: PrivateKey =
       stored === undefined ? await generateKeyPair('Ed25519') : privateKeyFromProtobuf(stored);
     const peerId = peerIdFromPrivateKey(privateKey);
     const { handlers, node } = testNode(name, { id: memberId(peerId), peerId: peerId.toString() });
-    const transport = await createLibp2pTransport({ privateKey, listen: address, secret, handlers, limits });
+    const transport = await createLibp2pTransport({
+      privateKey,
+      listen: address,
+      credential,
+      wallTime,
+      handlers,
+      limits,
+    });
     const made = node(transport);
     this.#nodes.push(made);
     this.#keys.set(made, privateKeyToProtobuf(privateKey));

@@ -227,7 +227,13 @@ describe('libp2p', () => {
     const { handlers } = testNode('x', { id: '1', peerId: 'x' });
     const privateKey = await generateKeyPair('Ed25519');
     const listen = (address: string): Promise<unknown> =>
-      createLibp2pTransport({ privateKey, listen: address, secret: SECRET, handlers });
+      createLibp2pTransport({
+        privateKey,
+        listen: address,
+        credential: () => ({ secret: SECRET }),
+        wallTime: Date.now,
+        handlers,
+      });
     await expect(listen('nonsense')).rejects.toMatchObject({ code: 'ERR_CONFIG' });
     await expect(listen('192.0.2.1:7101')).rejects.toMatchObject({
       code: 'ERR_CONFIG',

@@ -50,12 +50,14 @@ export class MemoryHarness implements Harness {
     this.network = new MemoryNetwork({ schedule: this.clock.schedule, ...options });
   }
 
-  create({ name, secret = SECRET, limits = {}, address = 'host:0', like }: NodeOptions): Promise<TestNode> {
+  create(options: NodeOptions): Promise<TestNode> {
+    const { name, secret = SECRET, limits = {}, address = 'host:0', like } = options;
+    const { credential = () => (secret === null ? null : { secret }), wallTime = () => this.clock.nowMs } = options;
     const number = this.#nodes.length + 1;
     const identity = like === undefined ? { id: String(number), peerId: `peer${number}` } : like.hello;
     const { handlers, node } = testNode(name, identity);
     try {
-      const made = node(this.network.createTransport({ address, secret, handlers, limits }));
+      const made = node(this.network.createTransport({ address, credential, wallTime, handlers, limits }));
       this.#nodes.push(made);
       return Promise.resolve(made);
     } catch (error) {

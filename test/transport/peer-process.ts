@@ -12,7 +12,8 @@ let transport: Transport | null = null;
 transport = await createLibp2pTransport({
   privateKey,
   listen: '127.0.0.1:0',
-  secret,
+  credential: () => ({ secret }),
+  wallTime: Date.now,
   handlers: {
     hello: () => ({
       clusterId: null,

@@ -16,14 +16,19 @@ export interface StreamOptions {
   readonly name?: string | undefined;
 }
 
-/** Transports to these addresses (HOST:PORT), which share a key and end with the last of them. */
-export async function openStreams(addresses: readonly string[], options: StreamOptions): Promise<ClientTransport[]> {
+/** What opens transports to addresses (HOST:PORT). They share a key, and a connection for each node. */
+export interface Streams {
+  open(address: string): ClientTransport;
+  /** With all that are open. */
+  close(): Promise<void>;
+}
+
+export async function openStreams(options: StreamOptions): Promise<Streams> {
   const dialer = await createDialer(options);
-  let open = addresses.length;
-  const closed = async (): Promise<void> => {
-    if (--open === 0) await dialer.close();
+  return {
+    open: (address) => new StreamTransport(dialer, address),
+    close: () => dialer.close(),
   };
-  return addresses.map((address) => new StreamTransport(dialer, address, closed));
 }
 
 /** The one group of today. */
@@ -33,18 +38,15 @@ class StreamTransport extends NodeTransport<RemoteNode> {
   readonly endpoint: string;
   readonly #dialer: Dialer;
   readonly #address: string;
-  readonly #closed: () => Promise<void>;
   #requester: Requester | null = null;
   #node: RemoteNode | null = null;
   #servedBy: string | null = null;
-  #closing: Promise<void> | null = null;
 
-  constructor(dialer: Dialer, address: string, closed: () => Promise<void>) {
+  constructor(dialer: Dialer, address: string) {
     super();
     this.endpoint = `kvorum://${address}`;
     this.#dialer = dialer;
     this.#address = address;
-    this.#closed = closed;
   }
 
   get servedBy(): string | null {
@@ -74,13 +76,9 @@ class StreamTransport extends NodeTransport<RemoteNode> {
     return this.on(attempt, (node) => node.clusterInfo({ timeoutMs: attempt.timeoutMs }));
   }
 
+  /** Safe to repeat. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async #close(): Promise<void> {
     this.#dialer.forget(this.#address);
-    await this.#closed();
+    return Promise.resolve();
   }
 }

@@ -5,7 +5,7 @@
 import type { Once } from '../../machine/types.ts';
 import { invalid } from '../calls.ts';
 import type { HolderOf, KeySpan, TxnCompare, TxnRequest, TxnRequestStep } from '../coordination.ts';
-import type { Key, Value, WriteOptions } from '../types.ts';
+import type { Key, NewMember, Value, WriteOptions } from '../types.ts';
 
 /** As for HTTP. */
 const MAX_CONTENT_TYPE_LENGTH = 256;
@@ -170,6 +170,7 @@ export const OPTIONS = {
   lock: { ...ACQUIRE, mode: oneOf('exclusive', 'read', 'write'), permits: number, delayMs: number },
   campaign: { ...ACQUIRE, value: text },
   enter: { ...ACQUIRE, parties: number },
+  token: { ...CALL, ttlMs: number, role: oneOf('voter', 'learner', 'agent') },
 };
 
 export type Options<S extends Spec> = { -readonly [K in keyof S]?: ReturnType<S[K]> };
@@ -197,6 +198,18 @@ export function encodeOptions(given: object | undefined): Record<string, unknown
     else fields[name] = name === 'owner' ? encodeJson(field) : field;
   }
   return fields;
+}
+
+const MEMBER = { role: oneOf('voter', 'learner'), replaces: text };
+
+export function newMember(given: unknown): NewMember {
+  const fields = plain(given, 'member');
+  return {
+    name: text(fields['name'], 'name'),
+    peerId: text(fields['peerId'], 'peerId'),
+    address: text(fields['address'], 'address'),
+    ...options(fields, MEMBER),
+  };
 }
 
 export function txnRequest(given: unknown): TxnRequest {

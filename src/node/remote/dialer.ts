@@ -60,7 +60,8 @@ export async function createDialer({ secret, name = 'client' }: DialerOptions): 
   dialer.transport = await createLibp2pTransport({
     privateKey,
     listen: null,
-    secret,
+    credential: () => ({ secret }),
+    wallTime: Date.now,
     handlers: {
       hello: () => hello,
       admit: (theirs): Verdict => judgeProtocol(theirs) ?? { ok: true },

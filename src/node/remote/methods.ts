@@ -21,6 +21,7 @@ export type RemoteTarget = Pick<
   | 'elections'
   | 'barriers'
   | 'counters'
+  | 'members'
   | 'cluster'
   | 'head'
 >;
@@ -31,8 +32,9 @@ export type Method = (node: RemoteTarget, a: readonly unknown[], signal: AbortSi
 const { OPTIONS, options, text, number, holder } = args;
 const name = (field: unknown): string => text(field, 'name');
 const lease = (field: unknown): string => text(field, 'lease');
+const member = (field: unknown): string => text(field, 'member');
 
-/** Those that may stand in a queue on the node: they are told when nobody waits for the answer any more. */
+/** Those that may stand in a queue on the node, or wait for a learner: they are told when nobody waits for the answer any more. */
 export const WAITING: ReadonlyMap<number, Method> = new Map<number, Method>([
   [METHOD.lockAcquire, (node, a, signal) => node.locks.acquire(name(a[2]), waiting(a[3], OPTIONS.lock, signal))],
   [
@@ -46,6 +48,15 @@ export const WAITING: ReadonlyMap<number, Method> = new Map<number, Method>([
       return node.barriers.enter(name(a[2]), { ...entering, parties: number(entering.parties, 'parties') });
     },
   ],
+
+  [METHOD.memberAdd, (node, a, signal) => node.members.add(args.newMember(a[2]), waiting(a[3], OPTIONS.call, signal))],
+  [METHOD.memberPromote, (node, a, signal) => node.members.promote(member(a[2]), waiting(a[3], OPTIONS.call, signal))],
+  [METHOD.memberDemote, (node, a, signal) => node.members.demote(member(a[2]), waiting(a[3], OPTIONS.call, signal))],
+  [
+    METHOD.memberReplace,
+    (node, a, signal) => node.members.replace(member(a[2]), text(a[3], 'by'), waiting(a[4], OPTIONS.call, signal)),
+  ],
+  [METHOD.memberRemove, (node, a, signal) => node.members.remove(member(a[2]), waiting(a[3], OPTIONS.call, signal))],
 ]);
 
 function waiting<S extends Parameters<typeof options>[1]>(given: unknown, spec: S, signal: AbortSignal) {
@@ -92,6 +103,9 @@ export const QUICK: ReadonlyMap<number, (node: RemoteTarget, a: readonly unknown
   ],
   [METHOD.counterGet, (node, a) => node.counters.get(name(a[2]), options(a[3], OPTIONS.call))],
   [METHOD.counterDelete, (node, a) => node.counters.delete(name(a[2]), options(a[3], OPTIONS.mutation))],
+
+  [METHOD.memberList, (node, a) => node.members.list(options(a[2], OPTIONS.call))],
+  [METHOD.createToken, (node, a) => node.members.createToken(options(a[2], OPTIONS.token))],
 ] as readonly (readonly [number, (node: RemoteTarget, a: readonly unknown[]) => Promise<unknown>])[]);
 
 /** Entries as arrays: there may be a thousand. */

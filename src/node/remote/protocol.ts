@@ -62,6 +62,15 @@ export const METHOD = {
   counterGet: 97,
   counterDelete: 98,
 
+  memberAdd: 112,
+  memberPromote: 113,
+  memberDemote: 114,
+  memberReplace: 115,
+  memberRemove: 116,
+  createToken: 117,
+  memberList: 118,
+  memberWatch: 119,
+
   // Only for the thread that owns the node.
   transferLeadership: 224,
   metrics: 225,

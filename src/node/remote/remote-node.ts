@@ -24,9 +24,13 @@ import type {
   ClusterInfo,
   DeleteAnswer,
   GetAnswer,
+  JoinToken,
   Key,
   ListAnswer,
   ListOptions,
+  MemberAnswer,
+  MemberInfo,
+  Members,
   MutationOptions,
   PutAnswer,
   PutOptions,
@@ -50,6 +54,7 @@ export class RemoteNode {
   readonly elections: Elections;
   readonly barriers: Barriers;
   readonly counters: Counters;
+  readonly members: Members;
   readonly #requester: Requester;
 
   constructor(requester: Requester) {
@@ -79,8 +84,8 @@ export class RemoteNode {
         this.ask<Written & { resigned: boolean }>(METHOD.electionResign, [name, token], options),
       get: (name, options) => this.ask<ElectionInfo>(METHOD.electionGet, [name], options),
       observe: (name, options) => {
-        const observation = new RemoteObservation(requester);
-        observation.begin(name, encodeOptions(options), options?.signal);
+        const observation = new RemoteObservation<ElectionInfo>(requester);
+        observation.begin(METHOD.electionObserve, [name], encodeOptions(options), options?.signal);
         return observation;
       },
     };
@@ -93,6 +98,20 @@ export class RemoteNode {
       add: (name, delta = 1, options = {}) => this.ask<CounterAnswer>(METHOD.counterAdd, [name, delta], options),
       get: (name, options) => this.ask<CounterAnswer>(METHOD.counterGet, [name], options),
       delete: (name, options) => this.ask<Written & { deleted: boolean }>(METHOD.counterDelete, [name], options),
+    };
+    this.members = {
+      add: (member, options) => this.ask<MemberAnswer>(METHOD.memberAdd, [member], options),
+      promote: (member, options) => this.ask<MemberAnswer>(METHOD.memberPromote, [member], options),
+      demote: (member, options) => this.ask<MemberAnswer>(METHOD.memberDemote, [member], options),
+      replace: (member, by, options) => this.ask<MemberAnswer>(METHOD.memberReplace, [member, by], options),
+      remove: (member, options) => this.ask<{ removed: boolean }>(METHOD.memberRemove, [member], options),
+      list: (options) => this.ask<readonly MemberInfo[]>(METHOD.memberList, [], options),
+      watch: (options) => {
+        const observation = new RemoteObservation<readonly MemberInfo[]>(requester);
+        observation.begin(METHOD.memberWatch, [], encodeOptions(options), options?.signal);
+        return observation;
+      },
+      createToken: (options) => this.ask<JoinToken>(METHOD.createToken, [], options),
     };
   }
 

@@ -1,6 +1,6 @@
 /** Watches and observations of a node that is elsewhere. What has come and was not taken yet is bounded by the credit that was given. */
 import { KvorumError } from '../../errors.ts';
-import type { ElectionInfo, Watch, WatchBatch, WatchEvent } from '../coordination.ts';
+import type { Watch, WatchBatch, WatchEvent } from '../coordination.ts';
 import { decodeBatchPart, type BatchPart } from './entries.ts';
 import { malformed, METHOD, STREAM_BATCHES, STREAM_BYTES } from './protocol.ts';
 import type { Requester, StreamSink } from './requester.ts';
@@ -196,12 +196,18 @@ function partOf(answer: unknown[]): BatchPart {
   return part;
 }
 
-export class RemoteObservation extends Inbox<ElectionInfo> {
-  begin(name: string, options: Record<string, unknown> | null, signal: AbortSignal | undefined): void {
+export class RemoteObservation<T> extends Inbox<T> {
+  /** `positional`: what the method takes before its options. */
+  begin(
+    method: number,
+    positional: readonly unknown[],
+    options: Record<string, unknown> | null,
+    signal: AbortSignal | undefined,
+  ): void {
     this.until(signal);
     if (this.closed) return;
     try {
-      this.id = this.requester.stream([0, METHOD.electionObserve, STREAM_BATCHES, name, options], this);
+      this.id = this.requester.stream([0, method, STREAM_BATCHES, ...positional, options], this);
     } catch (error) {
       if (!KvorumError.is(error)) throw error;
       this.failed(error);
@@ -213,6 +219,6 @@ export class RemoteObservation extends Inbox<ElectionInfo> {
   }
 
   item(answer: unknown[]): void {
-    this.take(answer[2] as ElectionInfo, 0);
+    this.take(answer[2] as T, 0);
   }
 }

@@ -41,6 +41,8 @@ interface Call {
 export interface RequesterOptions {
   /** False: it did not leave. */
   send(parts: readonly Uint8Array[]): boolean;
+  /** Runs `task` when all that follows at once from what runs now has ended. Default: process.nextTick. */
+  soon?(task: () => void): void;
   /** How the node is, told without being asked. */
   state?(answer: readonly unknown[]): void;
 }
@@ -165,7 +167,8 @@ export class Requester {
     if (this.#scheduled) return;
     this.#scheduled = true;
     // Asked for in a microtask, it comes after all microtasks: whoever is answered by one frame asks again in one frame.
-    process.nextTick(this.#flush);
+    if (this.#options.soon === undefined) process.nextTick(this.#flush);
+    else this.#options.soon(this.#flush);
   }
 
   #flushNow(): void {

@@ -32,6 +32,8 @@ export function isClient(hello: Hello): boolean {
 export class RemoteServer {
   readonly #options: RemoteServerOptions;
   readonly #sessions = new Map<string, Session>();
+  /** Those of them that count against the limit: agents are peers, and as many as the transport has links for. */
+  readonly #clients = new Set<string>();
   readonly #turns: Turns;
   /** Ends the beat; null while nobody is here. */
   #stop: (() => void) | null = null;
@@ -54,7 +56,7 @@ export class RemoteServer {
   /** Of one that is a client and speaks our protocol. */
   judge({ id }: Hello): Verdict {
     const { maxClients } = this.#options;
-    if (this.#sessions.size < maxClients || this.#sessions.has(id)) return { ok: true };
+    if (this.#clients.size < maxClients || this.#clients.has(id)) return { ok: true };
     return { ok: false, code: 'ERR_OVERLOADED', message: `${maxClients} clients are connected to this node` };
   }
 
@@ -63,8 +65,9 @@ export class RemoteServer {
   }
 
   /** It is here, or here again: then what it had asked before is nobody's any more. */
-  up({ id }: Peer): void {
+  up({ id }: Peer, kind: 'client' | 'agent'): void {
     this.down(id);
+    if (kind === 'client') this.#clients.add(id);
     const options = this.#options;
     this.#stop ??= options.env.every(BEAT_MS, () => {
       for (const session of this.#sessions.values()) session.beat();
@@ -77,6 +80,7 @@ export class RemoteServer {
         room: () => options.queuedBytes(id) < MAX_STREAM_QUEUE_BYTES,
         overflow: () => options.drop(id, 'ERR_OVERLOADED', 'this client does not take its answers'),
         later: (task) => this.#turns.later(task),
+        soon: (task) => options.env.soon(task),
       }),
     );
   }
@@ -84,6 +88,7 @@ export class RemoteServer {
   down(id: string): void {
     this.#sessions.get(id)?.close();
     this.#sessions.delete(id);
+    this.#clients.delete(id);
     if (this.#sessions.size > 0) return;
     this.#stop?.();
     this.#stop = null;

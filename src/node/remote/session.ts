@@ -2,7 +2,6 @@
 import { KvorumError } from '../../errors.ts';
 import type { KvEntry } from '../../kv/types.ts';
 import { invalid } from '../calls.ts';
-import type { ElectionInfo } from '../coordination.ts';
 import type { PutOptions, ReadOptions, WriteOptions } from '../types.ts';
 import * as args from './arguments.ts';
 import { encodeEntry, encodeError, encodePrev } from './entries.ts';
@@ -36,6 +35,8 @@ export interface SessionOptions {
   overflow(): void;
   /** `task` is to be run soon, when it is its turn among all who have something to tell. */
   later(task: () => void): void;
+  /** Runs `task` when all that follows at once from what runs now has ended. Default: process.nextTick. */
+  soon?(task: () => void): void;
   /** Methods of the owner of the node. */
   readonly own?: ReadonlyMap<number, (a: readonly unknown[]) => Promise<unknown>>;
 }
@@ -128,8 +129,12 @@ export class Session implements Outlet {
         return this.#delete(id, a);
       case METHOD.watch:
         return this.#watch(id, a);
-      case METHOD.electionObserve:
-        return this.#observe(id, a);
+      case METHOD.electionObserve: {
+        const name = args.text(a[3], 'name');
+        return this.#observe(id, a[2], a[4], (options) => this.#node.elections.observe(name, options));
+      }
+      case METHOD.memberWatch:
+        return this.#observe(id, a[2], a[3], (options) => this.#node.members.watch(options));
       default:
     }
     const quick = QUICK.get(method);
@@ -259,13 +264,16 @@ export class Session implements Outlet {
     );
   }
 
-  #observe(id: number, a: readonly unknown[]): void {
+  #observe<T>(
+    id: number,
+    credit: unknown,
+    given: unknown,
+    begin: (options: { readonly timeoutMs?: number }) => AsyncIterator<T> & { close(): void },
+  ): void {
     this.#checkStreams();
-    const batches = args.number(a[2], 'batches');
-    const name = args.text(a[3], 'name');
-    const { timeoutMs } = args.options(a[4], args.OPTIONS.call);
-    const observation = this.#node.elections.observe(name, timeoutMs === undefined ? {} : { timeoutMs });
-    const stream = new ObservationStream<ElectionInfo>(id, observation, this);
+    const batches = args.number(credit, 'batches');
+    const { timeoutMs } = args.options(given, args.OPTIONS.call);
+    const stream = new ObservationStream<T>(id, begin(timeoutMs === undefined ? {} : { timeoutMs }), this);
     this.#streams.set(id, stream);
     stream.grant(batches);
   }
@@ -305,7 +313,8 @@ export class Session implements Outlet {
     if (!this.#scheduled) {
       this.#scheduled = true;
       // Asked for in a microtask, it comes after all microtasks: whatever one batch of entries has settled is one frame.
-      process.nextTick(this.#flush);
+      if (this.#options.soon === undefined) process.nextTick(this.#flush);
+      else this.#options.soon(this.#flush);
     }
     return this.#out.push(answer);
   }

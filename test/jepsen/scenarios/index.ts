@@ -13,6 +13,7 @@ import { flippedByte } from './flipped-byte.ts';
 import { isolatedLeader } from './isolated-leader.ts';
 import { killLoop } from './kill-loop.ts';
 import { leaseLeaderChange } from './lease-leader-change.ts';
+import { newMembers } from './new-members.ts';
 import { oneWay } from './one-way.ts';
 import { pausedLeader } from './paused-leader.ts';
 import { poisonedLeader } from './poisoned-leader.ts';
@@ -39,6 +40,7 @@ export const scenarios: readonly Scenario[] = [
   figure8,
   exactlyOnce,
   snapshotKilled,
+  newMembers,
   wipedMember,
   fencedHolder,
   clockJumpLeases,

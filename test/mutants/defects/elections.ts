@@ -135,7 +135,7 @@ export const elections = inRoom('raft', [
     name: 'learner-campaigns',
     file: STATE,
     about: 'Only a voter of the configuration in force asks for votes (thesis §4.2.1, etcd#10998).',
-    find: 'return isVoter(this.configuration, this.id) && this.log.persisted >= this.log.firstIndex - 1;',
+    find: 'return this.#mayBeNeeded && this.log.persisted >= this.log.firstIndex - 1;',
     replace: 'return this.log.persisted >= this.log.firstIndex - 1;',
   },
   {

@@ -2,6 +2,7 @@
 import type { Defect } from '../types.ts';
 import { elections } from './elections.ts';
 import { machine } from './machine.ts';
+import { membership } from './membership.ts';
 import { reads } from './reads.ts';
 import { replica } from './replica.ts';
 import { replication } from './replication.ts';
@@ -12,6 +13,7 @@ export const DEFECTS: readonly Defect[] = [
   ...elections,
   ...replication,
   ...reads,
+  ...membership,
   ...machine,
   ...storage,
   ...replica,

@@ -14,8 +14,8 @@ export const replication = inRoom('raft', [
     name: 'old-term-entries-counted',
     file: LEADER,
     about: 'Only entries of the leader’s own term are committed by counting (Raft §5.4.2, figure 8; trap 11).',
-    find: 'if (index <= state.commit || index < leadership.firstIndex) return;',
-    replace: 'if (index <= state.commit) return;',
+    find: 'if (index <= state.commit || index < leadership.firstIndex) return false;',
+    replace: 'if (index <= state.commit) return false;',
   },
   {
     name: 'leader-counts-itself-before-disk',

@@ -110,7 +110,7 @@ export const storage = inRoom('storage', [
     name: 'cut-entries-stay-on-disk',
     file: LOG,
     about: 'What is stored from the first appended index on is cut off first.',
-    find: 'if (first.index <= this.#last) this.#truncate(first.index, newLast);',
+    find: 'if (first.index <= this.#last) this.#truncate(first.index);',
     replace: '',
   },
   {

@@ -2,6 +2,8 @@
 import { inRoom } from '../types.ts';
 
 const HANDSHAKE = 'src/transport/admission.ts';
+const PROOF = 'src/transport/proof.ts';
+const TOKENS = 'src/transport/join-token.ts';
 const LINKS = 'src/transport/base-transport.ts';
 const MEMBERS = 'src/node/admission.ts';
 const BOOTSTRAP = 'src/node/bootstrap-decision.ts';
@@ -20,8 +22,8 @@ export const transport = inRoom('transport', [
     name: 'wiped-member-admitted',
     file: MEMBERS,
     about: 'A wiped node comes back under a new id and never votes under the old one.',
-    find: 'if (named !== undefined && named.peerId !== hello.peerId) {',
-    replace: "if (named !== undefined && hello.peerId === '') {",
+    find: 'if (named !== undefined) {',
+    replace: "if (named !== undefined && hello.peerId !== '') return { ok: true };\n  if (named !== undefined) {",
   },
   {
     name: 'old-copy-admitted',
@@ -41,22 +43,50 @@ export const transport = inRoom('transport', [
     name: 'proof-not-compared',
     file: HANDSHAKE,
     about: 'Each side proves that it knows the cluster secret.',
-    find: "if (!timingSafeEqual(mac, expected)) return this.#refuse('ERR_WRONG_SECRET', WRONG_SECRET, null);",
+    find: 'if (!timingSafeEqual(mac, expected)) return this.#refuse(basis.otherwise);',
     replace: '',
   },
   {
     name: 'proof-can-be-replayed',
-    file: HANDSHAKE,
+    file: PROOF,
     about: 'A proof covers the nonces of both sides.',
-    find: '[CONTEXT, role, dialer.nonce, listener.nonce, dialer.peerId, listener.peerId]',
-    replace: '[CONTEXT, role, dialer.peerId, listener.peerId]',
+    find: '[context, role, dialer.nonce, listener.nonce, dialer.peerId, listener.peerId]',
+    replace: '[context, role, dialer.peerId, listener.peerId]',
   },
   {
     name: 'proof-can-be-sent-back',
-    file: HANDSHAKE,
+    file: PROOF,
     about: 'A proof covers the role of its maker.',
-    find: '[CONTEXT, role, dialer.nonce,',
-    replace: '[CONTEXT, dialer.nonce,',
+    find: '[context, role, dialer.nonce,',
+    replace: '[context, dialer.nonce,',
+  },
+  {
+    name: 'proof-can-be-relayed',
+    file: PROOF,
+    about: 'A proof covers the peer ids that noise authenticated.',
+    find: 'listener.nonce, dialer.peerId, listener.peerId]',
+    replace: 'listener.nonce]',
+  },
+  {
+    name: 'token-signed-by-nobody',
+    file: TOKENS,
+    about: 'The key of a join token is made of its claims and the secret: who changes a claim does not have it.',
+    find: '.update(CONTEXT).update(claimsBytes).digest()',
+    replace: '.update(CONTEXT).digest()',
+  },
+  {
+    name: 'expired-token-admitted',
+    file: TOKENS,
+    about: 'A join token lets nobody in after it expired.',
+    find: 'if (wallMs <= claims.expiresMs + TOKEN_CLOCK_TOLERANCE_MS) return null;',
+    replace: 'if (wallMs !== -1) return null;',
+  },
+  {
+    name: 'token-of-another-role-admitted',
+    file: HANDSHAKE,
+    about: 'A join token lets its bearer be nothing but what it says.',
+    find: "if (reason !== null) return { ok: false, code: 'ERR_BAD_TOKEN', message: reason };",
+    replace: '',
   },
   {
     name: 'speaks-for-another',

@@ -79,6 +79,11 @@ const names = [
   'end',
   'limit',
   'from',
+  'name',
+  'peerId',
+  'address',
+  'replaces',
+  'role',
 ];
 const more = ['if', 'then', 'else', 'put', 'delete', 'get', 'range', 'target', 'operator', 'value', 'lock', 'prev'];
 const anything = fc.letrec<{ value: unknown }>((tie) => ({

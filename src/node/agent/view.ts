@@ -1,0 +1,128 @@
+/** What an agent knows of the cluster: which members to keep links to, by gossip, and what the one that serves it says. */
+import type { Member } from '../../gossip/index.ts';
+import type { NodeId } from '../../raft/types.ts';
+import type { Environment } from '../env.ts';
+import type { GossipDriver } from '../gossip/driver.ts';
+import { decodeMetadata } from '../gossip/metadata.ts';
+import type { LinkPool } from '../links.ts';
+import type { ClusterInfo, MemberInfo } from '../types.ts';
+import type { Upstream } from './upstream.ts';
+
+export interface AgentViewOptions {
+  readonly env: Environment;
+  readonly clusterId: string;
+  readonly name: string;
+  readonly gossip: GossipDriver;
+  readonly links: LinkPool;
+  readonly upstream: Upstream;
+  /** Addresses of members from before: dialled until gossip has told of some. */
+  readonly contacts: readonly string[];
+}
+
+/** Often enough for people and for who looks for a leader; an agent asks for little. */
+const ASK_EVERY_MS = 1000;
+/** Members that an agent keeps links to: more would not make it safer, and each costs them a link. */
+const MAX_KEPT = 5;
+
+export class AgentView {
+  readonly #options: AgentViewOptions;
+  #kept: ReadonlySet<string> = new Set();
+  #members: ReadonlySet<NodeId> = new Set();
+  #told: ClusterInfo | null = null;
+  #asking = false;
+  readonly #listeners = new Set<() => void>();
+  #stop: () => void = () => undefined;
+
+  constructor(options: AgentViewOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { env, gossip } = this.#options;
+    const unsubscribe = gossip.subscribe(() => {
+      this.#choose();
+      this.#changed();
+    });
+    const stopAsking = env.every(ASK_EVERY_MS, () => this.#ask());
+    this.#stop = () => {
+      unsubscribe();
+      stopAsking();
+    };
+    this.#choose();
+  }
+
+  /** A voter or learner. */
+  isMember(id: NodeId): boolean {
+    return this.#members.has(id);
+  }
+
+  /** Calls `listener` when what `cluster` tells may have changed. Returns what ends that. */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  cluster(): ClusterInfo {
+    const { clusterId, name, gossip, upstream } = this.#options;
+    if (this.#told !== null && upstream.size > 0) return { ...this.#told, name };
+    const { revision, term } = upstream;
+    return { clusterId, name, leader: null, term, revision, members: gossip.members().filter(isShown).map(described) };
+  }
+
+  close(): void {
+    this.#stop();
+    for (const address of this.#kept) this.#options.links.release(address);
+    this.#kept = new Set();
+    this.#listeners.clear();
+  }
+
+  #changed(): void {
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  /** Links are kept to some members that are well; while none is known to be, to those of before. */
+  #choose(): void {
+    const { gossip, links, contacts } = this.#options;
+    const members = gossip
+      .members()
+      .filter(({ role, state }) => role !== 'agent' && state !== 'dead' && state !== 'left');
+    this.#members = new Set(members.map(({ id }) => id));
+    const well = members.filter(({ state }) => state === 'alive');
+    // The same for a while, though the list changes: whoever is kept stays so.
+    const known = (well.length > 0 ? well : members).map(({ addresses: [first] }) => first ?? '').filter(Boolean);
+    const staying = known.filter((address) => this.#kept.has(address));
+    const wanted = new Set(known.length === 0 ? contacts : [...new Set([...staying, ...known])].slice(0, MAX_KEPT));
+    for (const address of wanted) if (!this.#kept.has(address)) links.keep(address);
+    for (const address of this.#kept) if (!wanted.has(address)) links.release(address);
+    this.#kept = wanted;
+  }
+
+  #ask(): void {
+    const { upstream } = this.#options;
+    if (this.#asking || upstream.size === 0) return;
+    this.#asking = true;
+    upstream.node
+      .clusterInfo({ timeoutMs: ASK_EVERY_MS })
+      .then((told) => {
+        this.#told = told;
+        this.#changed();
+      })
+      // It is asked again, or another one is; until then what was told last holds.
+      .catch(() => undefined)
+      .finally(() => {
+        this.#asking = false;
+      });
+  }
+}
+
+function isShown({ state }: Member): boolean {
+  return state !== 'left';
+}
+
+function described({ id, name, peerId, role, addresses, http, state, metadata, incarnation }: Member): MemberInfo {
+  return {
+    ...{ id, name, peerId, role, addresses, http: http || null, pid: null },
+    health: state === 'alive' ? 'alive' : state === 'suspect' ? 'suspect' : 'unreachable',
+    ...{ metadata: decodeMetadata(metadata), incarnation, matchIndex: null, appliedIndex: null },
+  };
+}

@@ -1,0 +1,210 @@
+/**
+ * A fresh node becomes part of a running cluster: it reaches any member, asks it to be added, and keeps on disk what it was told, so that from then on it is a member that starts
+ * again, whatever it was started with. Until then nothing of it is remembered by anybody but its entry in the configuration, and asking again is harmless.
+ */
+import { KvorumError } from '../errors.ts';
+import type { Store } from '../storage/types.ts';
+import type { Channel, Hello, PeerEvent, Transport, Verdict } from '../transport/types.ts';
+import { judgeProtocol } from './admission.ts';
+import type { ClusterMap } from './cluster-map.ts';
+import { stageClusterMap } from './cluster-map.ts';
+import type { Environment } from './env.ts';
+import { FRAME } from './forwarding.ts';
+import { commit } from './identity.ts';
+import { decodeJoined, encodeJoin } from './join-frames.ts';
+import type { Invitation, JoinRole } from './join-frames.ts';
+import { stageContacts, stageSecret } from './join-records.ts';
+
+export interface JoiningOptions {
+  readonly store: Store;
+  readonly env: Environment;
+  readonly name: string;
+  readonly bootEpoch: number;
+  /** Peer addresses of members. */
+  readonly addresses: readonly string[];
+  readonly role: JoinRole;
+  readonly replaces: string | null;
+  readonly log: (message: string) => void;
+}
+
+/** How long one member is given before another is asked, and how often it is asked again meanwhile: what is sent as a link comes up may be lost. */
+const ATTEMPT_MS = 10_000;
+const REPEAT_MS = 1000;
+const LOOK_EVERY_MS = 200;
+const LOG_EVERY_MS = 5000;
+
+/** What no waiting changes: this node cannot join as it is. */
+const FATAL: ReadonlySet<string> = new Set([
+  'ERR_MEMBER_EXISTS',
+  'ERR_MEMBER_REMOVED',
+  'ERR_MEMBER_REPLACED',
+  'ERR_WRONG_CLUSTER',
+  'ERR_WRONG_PROTOCOL',
+  'ERR_BAD_TOKEN',
+  'ERR_LAST_VOTER',
+  'ERR_NOT_FOUND',
+  'ERR_CONFIG',
+  'ERR_FORBIDDEN',
+  'ERR_INVALID_ARGUMENT',
+]);
+
+export class Joining {
+  readonly #options: JoiningOptions;
+  #transport: Transport | null = null;
+  /** Who was asked last and has not answered. */
+  #asked: { readonly id: string; readonly request: number; readonly untilMs: number; repeatMs: number } | null = null;
+  #nextRequest = 1;
+  /** Members that have answered that they cannot now; asked last of all. */
+  readonly #tried = new Set<string>();
+  readonly #refused = new Map<string, { code: string; message: string }>();
+  #settle: { resolve(map: ClusterMap): void; reject(error: Error): void } | null = null;
+  #lastLog = '';
+  #loggedMs = -Infinity;
+  #done = false;
+
+  constructor(options: JoiningOptions) {
+    this.#options = options;
+  }
+
+  get role(): JoinRole {
+    return this.#options.role;
+  }
+
+  /** Of a peer, while this node belongs to no cluster. */
+  judge(hello: Hello): Verdict {
+    const protocol = judgeProtocol(hello);
+    if (protocol !== null) return protocol;
+    if (hello.clusterId !== null) return { ok: true };
+    const message = `${this.#options.name} is waiting to join a cluster itself, and ${hello.name} belongs to none yet`;
+    return { ok: false, code: 'ERR_UNAVAILABLE', message };
+  }
+
+  /** Resolves when what it was told is on disk. Rejects with what cannot be mended by waiting, with the signal's reason, or with the store's error. */
+  async run(transport: Transport, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<ClusterMap> {
+    signal?.throwIfAborted();
+    this.#transport = transport;
+    const { addresses, env } = this.#options;
+    let stop = (): void => undefined;
+    let aborted = (): void => undefined;
+    try {
+      return await new Promise<ClusterMap>((resolve, reject) => {
+        this.#settle = { resolve, reject };
+        aborted = () => reject(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
+        signal?.addEventListener('abort', aborted, { once: true });
+        for (const address of addresses) transport.connect(address);
+        stop = env.every(LOOK_EVERY_MS, () => this.#look());
+        this.#look();
+      });
+    } finally {
+      this.#settle = null;
+      signal?.removeEventListener('abort', aborted);
+      stop();
+    }
+  }
+
+  peer(event: PeerEvent): void {
+    if (this.#done) return;
+    if (event.type === 'refused') {
+      this.#refused.set(event.address, event);
+      if (event.by === 'them') this.#onRefused();
+      return;
+    }
+    if (event.type === 'up') this.#refused.delete(event.peer.address);
+    else if (this.#asked?.id === event.peer.id) this.#asked = null;
+    this.#look();
+  }
+
+  /** True when the frame was one of ours. */
+  frame(from: string, channel: Channel, frame: Uint8Array): boolean {
+    if (channel !== 'client' || frame[0] !== FRAME.joined) return false;
+    const { bootEpoch, request, error, invitation } = decodeJoined(frame);
+    if (bootEpoch !== this.#options.bootEpoch || this.#asked?.request !== request || this.#asked.id !== from)
+      return true;
+    this.#asked = null;
+    if (invitation !== null) void this.#accept(invitation);
+    else if (error !== null && FATAL.has(error.code)) this.#settle?.reject(error);
+    else {
+      this.#tried.add(from);
+      if (error !== null) this.#report(error.message);
+      // Not at once: what it could not do now it cannot do in a moment either.
+    }
+    return true;
+  }
+
+  #look(): void {
+    const transport = this.#transport;
+    const { env } = this.#options;
+    if (this.#settle === null || transport === null || this.#done) return;
+    const asked = this.#asked;
+    if (asked !== null && env.now() < asked.untilMs) {
+      if (env.now() >= asked.repeatMs) this.#send(asked.id, asked.request, asked.untilMs);
+      return;
+    }
+    if (this.#asked !== null) this.#tried.add(this.#asked.id);
+    this.#asked = null;
+    const members = transport.peers().filter(({ hello }) => hello.clusterId !== null);
+    if (members.length > 0 && members.every(({ id }) => this.#tried.has(id))) this.#tried.clear();
+    const next = members.find(({ id }) => !this.#tried.has(id));
+    if (next === undefined) {
+      this.#report(this.#missing());
+      return;
+    }
+    this.#send(next.id, this.#nextRequest++, env.now() + ATTEMPT_MS);
+  }
+
+  #send(id: string, request: number, untilMs: number): void {
+    const { env, bootEpoch, role, replaces } = this.#options;
+    const frame = encodeJoin({ bootEpoch, request, timeoutMs: untilMs - env.now(), role, replaces });
+    if (this.#transport?.send(id, 'client', frame) !== true) return;
+    this.#asked = { id, request, untilMs, repeatMs: env.now() + REPEAT_MS };
+  }
+
+  async #accept({ map, contacts, secret }: Invitation): Promise<void> {
+    const { store, log, role } = this.#options;
+    if (this.#done) return;
+    this.#done = true;
+    try {
+      stageClusterMap(store, map);
+      stageContacts(store, contacts);
+      stageSecret(store, secret);
+      await commit(store);
+    } catch (error) {
+      this.#settle?.reject(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
+    log(`let into the cluster ${map.clusterId} as ${role === 'voter' ? 'a learner, to become a voter' : `a ${role}`}`);
+    this.#settle?.resolve(map);
+  }
+
+  #onRefused(): void {
+    let wrongSecrets = 0;
+    for (const address of this.#options.addresses) {
+      const refusal = this.#refused.get(address);
+      if (refusal === undefined) continue;
+      if (FATAL.has(refusal.code)) {
+        this.#settle?.reject(new KvorumError(refusal.code as 'ERR_BAD_TOKEN', refusal.message));
+        return;
+      }
+      // One peer with another secret is that peer's fault; all of them are ours.
+      if (refusal.code === 'ERR_WRONG_SECRET' && ++wrongSecrets === this.#options.addresses.length) {
+        this.#settle?.reject(new KvorumError('ERR_WRONG_SECRET', refusal.message));
+      }
+    }
+  }
+
+  #missing(): string {
+    const reasons = this.#options.addresses.map((address) => {
+      const refusal = this.#refused.get(address);
+      return refusal === undefined ? address : `${address}: ${refusal.message}`;
+    });
+    return `waiting for a member to join by: ${reasons.join(', ')}`;
+  }
+
+  #report(text: string): void {
+    const now = this.#options.env.now();
+    if (text === this.#lastLog && now - this.#loggedMs < LOG_EVERY_MS) return;
+    this.#lastLog = text;
+    this.#loggedMs = now;
+    this.#options.log(text);
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * Whom this node dials, for whatever reason. Some addresses are **kept**: whoever asks for one gives it back, and the last to do so ends it. All others are linked **on demand**: what is to
+ * be sent to a peer that there is no link to waits, for a short while and in bounds, while its addresses are dialled. Such a link is not
+ * dialled again when it is lost, and when there are too many the one used longest ago is given up.
+ */
+import type { NodeId } from '../raft/types.ts';
+import { parseAddress } from '../transport/address.ts';
+import type { Channel, Transport } from '../transport/types.ts';
+import type { Environment } from './env.ts';
+
+export interface LinkPoolOptions {
+  readonly env: Pick<Environment, 'now' | 'after'>;
+  readonly transport: Pick<Transport, 'connect' | 'disconnect' | 'hangUp' | 'peer' | 'send' | 'queuedBytes'>;
+  /** Peers that somebody keeps links to: theirs are never given up. */
+  readonly isKept: (id: NodeId) => boolean;
+  /** Links on demand. Default 512. */
+  readonly maxLinks?: number;
+}
+
+/** What waits for a link is old after so long. */
+const WAIT_MS = 2000;
+/** Who was not reached is not dialled again before. */
+const RETRY_MS = 1000;
+const MAX_DIALS = 64;
+const MAX_WAITING_BYTES = 64 * 1024;
+/** Of one peer: it may have several, of which one does. */
+const MAX_ADDRESSES = 3;
+const MAX_FAILURES = 1024;
+const DEFAULT_MAX_LINKS = 512;
+
+interface Dial {
+  readonly addresses: readonly string[];
+  readonly waiting: { readonly channel: Channel; readonly parts: readonly Uint8Array[] }[];
+  waitingBytes: number;
+  readonly cancel: () => void;
+}
+
+export class LinkPool {
+  readonly #options: LinkPoolOptions;
+  readonly #maxLinks: number;
+  /** How many want an address to be dialled. */
+  readonly #wanted = new Map<string, number>();
+  readonly #dials = new Map<NodeId, Dial>();
+  /** Links that something was sent on, the one used longest ago first. */
+  readonly #used = new Set<NodeId>();
+  /** When somebody was not reached. */
+  readonly #failures = new Map<NodeId, number>();
+  #closed = false;
+
+  constructor(options: LinkPoolOptions) {
+    this.#options = options;
+    this.#maxLinks = options.maxLinks ?? DEFAULT_MAX_LINKS;
+  }
+
+  /** Links on demand that are up. */
+  get size(): number {
+    return this.#used.size;
+  }
+
+  /** Dials the address until `release`, which is owed for every call. */
+  keep(address: string): void {
+    // One that nobody can dial must do no harm to who has it from others.
+    if (this.#closed || !isAddress(address)) return;
+    const count = this.#wanted.get(address) ?? 0;
+    this.#wanted.set(address, count + 1);
+    if (count === 0) this.#options.transport.connect(address);
+  }
+
+  release(address: string): void {
+    const count = this.#wanted.get(address);
+    if (count === undefined) return;
+    if (count > 1) {
+      this.#wanted.set(address, count - 1);
+      return;
+    }
+    this.#wanted.delete(address);
+    this.#options.transport.disconnect(address);
+  }
+
+  /** False: it was dropped, because a queue is full, or nobody knows where the peer is. */
+  send(to: NodeId, channel: Channel, parts: readonly Uint8Array[], addresses: () => readonly string[]): boolean {
+    const { transport } = this.#options;
+    if (this.#closed) return false;
+    if (transport.peer(to) !== undefined) {
+      this.#use(to);
+      return transport.send(to, channel, parts);
+    }
+    const dial = this.#dials.get(to) ?? this.#dial(to, addresses);
+    if (dial === null) return false;
+    let bytes = 0;
+    for (const part of parts) bytes += part.byteLength;
+    if (dial.waitingBytes + bytes > MAX_WAITING_BYTES) return false;
+    dial.waitingBytes += bytes;
+    dial.waiting.push({ channel, parts });
+    return true;
+  }
+
+  queuedBytes(to: NodeId, channel: Channel): number {
+    return this.#options.transport.queuedBytes(to, channel);
+  }
+
+  /** A peer is linked: what waited leaves. */
+  up(id: NodeId): void {
+    this.#failures.delete(id);
+    const dial = this.#end(id);
+    if (dial === undefined || this.#closed) return;
+    this.#used.add(id);
+    this.#use(id);
+    for (const { channel, parts } of dial.waiting) this.#options.transport.send(id, channel, parts);
+  }
+
+  down(id: NodeId): void {
+    this.#used.delete(id);
+  }
+
+  /** Nobody needs this peer any more. `hangUp`: its link is given up too, unless it is kept. */
+  drop(id: NodeId, hangUp: boolean): void {
+    this.#end(id);
+    if (!hangUp || this.#options.isKept(id) || !this.#used.delete(id)) return;
+    if (this.#options.transport.peer(id) !== undefined) this.#options.transport.hangUp(id);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const id of [...this.#dials.keys()]) this.#end(id);
+    for (const address of this.#wanted.keys()) this.#options.transport.disconnect(address);
+    this.#wanted.clear();
+  }
+
+  #dial(to: NodeId, addressesOf: () => readonly string[]): Dial | null {
+    const { env } = this.#options;
+    const failedMs = this.#failures.get(to);
+    if (this.#dials.size >= MAX_DIALS || (failedMs !== undefined && env.now() - failedMs < RETRY_MS)) return null;
+    const addresses = addressesOf().filter(isAddress).slice(0, MAX_ADDRESSES);
+    if (addresses.length === 0) return null;
+    const cancel = env.after(WAIT_MS, () => this.#unreached(to));
+    const dial: Dial = { addresses, waiting: [], waitingBytes: 0, cancel };
+    this.#dials.set(to, dial);
+    for (const address of addresses) this.keep(address);
+    return dial;
+  }
+
+  #unreached(id: NodeId): void {
+    this.#end(id);
+    this.#failures.delete(id);
+    this.#failures.set(id, this.#options.env.now());
+    if (this.#failures.size <= MAX_FAILURES) return;
+    const [oldest] = this.#failures.keys();
+    if (oldest !== undefined) this.#failures.delete(oldest);
+  }
+
+  #end(id: NodeId): Dial | undefined {
+    const dial = this.#dials.get(id);
+    if (dial === undefined) return undefined;
+    this.#dials.delete(id);
+    dial.cancel();
+    // The link stays; it is not dialled again by itself.
+    for (const address of dial.addresses) this.release(address);
+    return dial;
+  }
+
+  /** Of the links that were made here: those of others who dialled this node are theirs, and may serve them. */
+  #use(id: NodeId): void {
+    if (!this.#used.delete(id) || this.#options.isKept(id)) return;
+    this.#used.add(id);
+    if (this.#used.size <= this.#maxLinks) return;
+    const [oldest] = this.#used;
+    if (oldest === undefined) return;
+    this.#used.delete(oldest);
+    this.#options.transport.hangUp(oldest);
+  }
+}
+
+/** What others say of themselves may be anything. */
+function isAddress(text: string): boolean {
+  try {
+    parseAddress(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,303 @@
+/** The service registry over real HTTP, on a real node. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+
+import { startHttp } from '../../src/http/server.ts';
+import type { HttpServer } from '../../src/http/server.ts';
+import { startNode } from '../../src/index.ts';
+import type { EmbeddedNode } from '../../src/index.ts';
+
+let directory: string;
+let node: EmbeddedNode;
+let server: HttpServer;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'kvorum-services-'));
+  node = await startNode({ dataDir: directory });
+  // A machine that is busy with other tests is no reason to send clients away.
+  server = await startHttp(node, { port: 0, maxEventLoopDelayMs: 60_000 });
+});
+
+afterAll(async () => {
+  await server.close({ drainTimeoutMs: 0 });
+  await node.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly json: Record<string, unknown>;
+}
+
+async function call(
+  method: string,
+  path: string,
+  body?: object,
+  headers: Record<string, string> = {},
+): Promise<Answer> {
+  const response = await fetch(`${server.url}/v1/services${path}`, {
+    method,
+    headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  return {
+    status: response.status,
+    headers: response.headers,
+    json: (await response.json()) as Record<string, unknown>,
+  };
+}
+
+const register = (path: string, body: object = { address: 'h:1' }, headers = {}): Promise<Answer> =>
+  call('PUT', path, body, headers);
+
+/** Server-sent events of a service, as they come. */
+async function watching(
+  path: string,
+): Promise<{ next(): Promise<Record<string, unknown>>; all: string; close(): Promise<void> }> {
+  const response = await fetch(`${server.url}/v1/services${path}`);
+  expect([response.status, response.headers.get('content-type')]).toEqual([200, 'text/event-stream']);
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  const stream = {
+    all: '',
+    read: 0,
+    async next(): Promise<Record<string, unknown>> {
+      for (;;) {
+        const end = stream.all.indexOf('\n\n', stream.read);
+        if (end >= 0) {
+          const block = stream.all.slice(stream.read, end);
+          stream.read = end + 2;
+          if (block.startsWith('data: ')) return JSON.parse(block.slice(6)) as Record<string, unknown>;
+          if (!block.startsWith(':')) return { block };
+          continue;
+        }
+        const { done, value } = await reader.read();
+        if (done) throw new Error(`the stream ended after ${stream.all}`);
+        stream.all += value;
+      }
+    },
+    close: () => reader.cancel(),
+  };
+  onTestFinished(() => stream.close());
+  return stream;
+}
+
+const idsOf = (view: Record<string, unknown>): string[] =>
+  (view['instances'] as { instance: string }[]).map(({ instance }) => instance);
+
+describe('register', () => {
+  test('with a lease made for it, which is to be renewed; GET shows it', async () => {
+    const full = { address: 'h:1', version: '1', weight: 3, metadata: { a: [1] }, note: 'new', ttl: '20s' };
+    const { status, json } = await register('/full/a%2Fb', full);
+    expect([status, json]).toEqual([201, { name: 'full', instance: 'a/b', lease: json['lease'], ttlMs: 20_000 }]);
+    const lease = json['lease'] as string;
+    const { ttl: _, ...shown } = full;
+    const view = (await call('GET', '/full')).json;
+    expect(view).toMatchObject({
+      name: 'full',
+      instances: [{ instance: 'a/b', ...shown, status: 'passing', lease }],
+    });
+    expect(await node.leases.get(lease)).toMatchObject({ owner: { service: 'full', instance: 'a/b', address: 'h:1' } });
+    await node.leases.revoke(lease);
+    expect((await call('GET', '/full')).json['instances']).toEqual([]);
+  });
+
+  test('with a lease that there is, and not with one that is gone', async () => {
+    const { id } = await node.leases.grant({ ttlMs: 7000 });
+    expect((await register('/leased/a', { address: 'h:1', lease: id })).json).toMatchObject({ lease: id, ttlMs: 7000 });
+    expect(await register('/leased/b', { address: 'h:1', lease: '9999999' })).toMatchObject({
+      status: 410,
+      json: { code: 'ERR_LEASE_NOT_FOUND', outcome: 'none' },
+    });
+    expect((await register('/leased/b', { address: 'h:1', lease: id, ttl: '5s' })).json).toMatchObject({
+      field: 'ttl',
+    });
+  });
+
+  test('the client library sees the same, and the other way round', async () => {
+    const client = node.client();
+    await register('/both/http', { address: 'h:1', weight: 2 });
+    const me = await client.services.register('both', { address: 'h:2', instance: 'library' });
+    const { json } = await call('GET', '/both');
+    const view = await client.services.list('both');
+    expect(
+      view.instances.map(({ name, ...instance }) => {
+        expect(name).toBe('both');
+        return instance;
+      }),
+    ).toEqual(json['instances']);
+    expect(await call('POST', '/both/library/report', { status: 'critical', note: 'by hand' })).toMatchObject({
+      json: { changed: true },
+    });
+    expect((await client.services.list('both', { passing: true })).instances).toMatchObject([{ instance: 'http' }]);
+    await call('DELETE', '/both/library');
+    await expect(me.report('warning')).rejects.toMatchObject({ code: 'ERR_REGISTRATION_LOST' });
+    await client.close();
+  });
+
+  test.each([
+    [{}, 'address'],
+    [{ address: '' }, 'address'],
+    [{ address: 'x'.repeat(513) }, 'address'],
+    [{ address: 'a', version: '' }, 'version'],
+    [{ address: 'a', weight: 0 }, 'weight'],
+    [{ address: 'a', weight: 1001 }, 'weight'],
+    [{ address: 'a', metadata: [] }, 'metadata'],
+    [{ address: 'a', metadata: { x: 'y'.repeat(4096) } }, 'metadata'],
+    [{ address: 'a', status: 'well' }, 'status'],
+    [{ address: 'a', note: 'x'.repeat(513) }, 'note'],
+    [{ address: 'a', ttl: '0s' }, 'ttl'],
+    [{ address: 'a', lease: 7 }, 'lease'],
+    [{ address: 'a', more: 1 }, 'more'],
+  ])('bad input is named: %j', async (body, field) => {
+    expect(await register('/bad/a', body)).toMatchObject({
+      status: 400,
+      json: { code: 'ERR_INVALID_ARGUMENT', field },
+    });
+    expect((await call('GET', '/bad')).json['instances']).toEqual([]);
+  });
+
+  test.each([`/a/${'x'.repeat(513)}`, '/a/%ff', `/${'%C3%BC'.repeat(257)}/a`])(
+    'names that cannot be: %s',
+    async (path) => {
+      expect(await register(path)).toMatchObject({ status: 400, json: { code: 'ERR_INVALID_ARGUMENT' } });
+    },
+  );
+
+  test('under an idempotency key it is one registration', async () => {
+    const key = { 'idempotency-key': 'register-once' };
+    const first = await register('/once/a', { address: 'h:1', ttl: '9s' }, key);
+    await call('POST', '/once/a/report', { status: 'critical' });
+    const second = await register('/once/a', { address: 'h:1', ttl: '9s' }, key);
+    expect(second.json).toEqual(first.json);
+    expect([first, second].map(({ headers }) => headers.get('idempotency-replayed'))).toEqual([null, 'true']);
+    // What was said since is not unsaid.
+    expect((await call('GET', '/once')).json['instances']).toMatchObject([{ status: 'critical' }]);
+    expect(await register('/once/b', { address: 'h:1', ttl: '9s' }, key)).toMatchObject({ status: 422 });
+    await register('/once/a', { address: 'h:2' });
+    expect(await register('/once/a', { address: 'h:1', ttl: '9s' }, key)).toMatchObject({
+      status: 410,
+      json: { code: 'ERR_REGISTRATION_LOST' },
+    });
+    await node.leases.revoke(first.json['lease'] as string);
+    await call('DELETE', '/once/a');
+    expect(await register('/once/a', { address: 'h:1', ttl: '9s' }, key)).toMatchObject({ status: 410 });
+  });
+});
+
+describe('report', () => {
+  test('writes changes only, and knows its lease', async () => {
+    const { json } = await register('/report/a');
+    const { lease } = json as { lease: string };
+    const say = (body: object): Promise<Answer> => call('POST', '/report/a/report', body);
+    const revision = async (): Promise<unknown> => (await call('GET', '/report')).json['revision'];
+    const before = await revision();
+    expect(await say({ status: 'passing' })).toMatchObject({ status: 200, json: { changed: false } });
+    expect(await revision()).toBe(before);
+    expect((await say({ status: 'warning', note: 'slow', lease })).json).toEqual({
+      ...{ name: 'report', instance: 'a', status: 'warning', changed: true },
+    });
+    expect((await call('GET', '/report')).json['instances']).toMatchObject([{ note: 'slow', lease, address: 'h:1' }]);
+    expect((await call('GET', '/report?passing=true')).json['instances']).toEqual([]);
+    expect(await say({ status: 'passing', lease: '1' })).toMatchObject({
+      status: 410,
+      json: { code: 'ERR_REGISTRATION_LOST' },
+    });
+    expect(await say({ note: 'x' })).toMatchObject({ status: 400, json: { field: 'status' } });
+    expect(await call('POST', '/report/b/report', { status: 'passing' })).toMatchObject({
+      status: 404,
+      json: { code: 'ERR_NOT_FOUND' },
+    });
+  });
+
+  test('many at once: the last one that was written is there', async () => {
+    await register('/crowd/a');
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, (_, i) => call('POST', '/crowd/a/report', { status: 'warning', note: `n${i}` })),
+    );
+    // Whoever lost against others five times says so.
+    for (const { status } of answers) expect([200, 412]).toContain(status);
+    expect(answers.filter(({ status }) => status === 200).length).toBeGreaterThan(4);
+    const { instances } = (await call('GET', '/crowd')).json as { instances: { note: string }[] };
+    expect(instances[0]!.note).toMatch(/^n\d+$/u);
+  });
+
+  test('deregister: once there, then not', async () => {
+    await register('/gone/a');
+    expect((await call('DELETE', '/gone/a')).json).toEqual({ deregistered: true });
+    expect((await call('DELETE', '/gone/a')).json).toEqual({ deregistered: false });
+  });
+});
+
+test('services with their counts, page after page', async () => {
+  for (const name of ['p!', 'p', 'p%2F', 'p0']) for (const id of ['a', 'b']) await register(`/${name}/${id}`);
+  await call('POST', '/p/b/report', { status: 'critical' });
+  const all: { name: string; instances: number; passing: number }[] = [];
+  let after = 'once';
+  for (;;) {
+    const { json } = await call('GET', `?limit=1&after=${encodeURIComponent(after)}`);
+    const { services, next } = json as { services: typeof all; next: string | null };
+    expect(services).toHaveLength(1);
+    all.push(...services);
+    if (next === null) break;
+    after = next;
+  }
+  const pages = all.filter(({ name }) => name.startsWith('p'));
+  expect(pages.map(({ name, instances, passing }) => [name, instances, passing])).toEqual([
+    ['p!', 2, 2],
+    ['p/', 2, 2],
+    ['p', 2, 1],
+    ['p0', 2, 2],
+  ]);
+  expect((await call('GET', '?limit=0')).json).toMatchObject({ option: 'limit' });
+});
+
+describe('watch', () => {
+  test('what is, at once, then whatever it becomes; no two alike', async () => {
+    await register('/watched/a');
+    const all = await watching('/watched/watch');
+    const well = await watching('/watched/watch?passing=true');
+    expect(idsOf(await all.next())).toEqual(['a']);
+    expect(idsOf(await well.next())).toEqual(['a']);
+    await call('POST', '/watched/a/report', { status: 'critical', note: '1' });
+    expect((await all.next())['instances']).toMatchObject([{ note: '1' }]);
+    expect(idsOf(await well.next())).toEqual([]);
+    await call('POST', '/watched/a/report', { status: 'critical', note: '2' });
+    await register('/watched/b', { address: 'h:2' });
+    expect(idsOf(await well.next())).toEqual(['b']);
+    expect((await all.next())['instances']).toMatchObject([{ note: '2' }]);
+    const last = await all.next();
+    expect(last).toEqual((await call('GET', '/watched')).json);
+    await call('DELETE', '/watched/a');
+    await register('/watched/c', { address: 'h:3' });
+    expect(idsOf(await well.next())).toEqual(['b', 'c']);
+    expect(well.all.match(/^data: /gmu)).toHaveLength(4);
+    expect(well.all).not.toContain('\nid:');
+  });
+
+  test('a stream that comes back begins with what is then, whoever else watches', async () => {
+    const one = await watching('/again/watch');
+    expect(idsOf(await one.next())).toEqual([]);
+    for (let i = 0; i < 5; i++) {
+      await register(`/again/i${i}`);
+      const other = await watching('/again/watch');
+      expect(idsOf(await other.next())).toHaveLength(i + 1);
+      await other.close();
+    }
+    await one.close();
+    await register('/again/i5');
+    const last = await watching('/again/watch');
+    expect(idsOf(await last.next())).toHaveLength(6);
+  });
+
+  test('an instance whose lease ends goes by itself', async () => {
+    const { json } = await register('/mortal/a', { address: 'h:1', ttl: '1s' });
+    const stream = await watching('/mortal/watch?passing=true');
+    expect(idsOf(await stream.next())).toEqual(['a']);
+    expect(idsOf(await stream.next())).toEqual([]);
+    await expect(node.leases.get(json['lease'] as string)).rejects.toMatchObject({ code: 'ERR_LEASE_NOT_FOUND' });
+  });
+});

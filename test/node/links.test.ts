@@ -1,0 +1,164 @@
+import { beforeEach, expect, test } from 'vitest';
+import { LinkPool } from '../../src/node/links.ts';
+import { MemoryHarness } from '../transport/memory-harness.ts';
+import type { TestNode } from '../transport/conformance.ts';
+
+const byte = (value: number): Uint8Array[] => [Uint8Array.of(value)];
+
+let harness: MemoryHarness;
+let a: TestNode;
+let kept: Set<string>;
+
+beforeEach(async () => {
+  harness = new MemoryHarness();
+  a = await harness.create({ name: 'a' });
+  kept = new Set();
+});
+
+function pool(maxLinks?: number): LinkPool {
+  const links = new LinkPool({
+    env: { now: () => harness.clock.nowMs, after: harness.clock.schedule },
+    transport: a.transport,
+    isKept: (id) => kept.has(id),
+    ...(maxLinks === undefined ? {} : { maxLinks }),
+  });
+  const { events } = a;
+  const push = events.push.bind(events);
+  events.push = (...given) => {
+    for (const event of given) {
+      if (event.type === 'up') links.up(event.peer.id);
+      if (event.type === 'down') links.down(event.peer.id);
+    }
+    return push(...given);
+  };
+  return links;
+}
+
+/** The frames that a node has of `a`. */
+const got = (node: TestNode): number[] => node.frames.map(({ frame }) => frame[0]!);
+
+test('dials whom something is to be sent to, and sends it when the link is up', async () => {
+  const b = await harness.create({ name: 'b' });
+  const links = pool();
+  const addresses = (): string[] => [b.transport.address];
+  expect(links.send(b.id, 'ping', byte(1), addresses)).toBe(true);
+  expect(links.send(b.id, 'gossip', byte(2), addresses)).toBe(true);
+  await harness.until(() => b.frames.length === 2, 'both frames');
+  expect(got(b)).toEqual([1, 2]);
+  expect(links.size).toBe(1);
+  expect(links.send(b.id, 'ping', byte(3), () => expect.unreachable())).toBe(true);
+  // It is not dialled again by itself: nobody asked for it.
+  await b.transport.close();
+  await harness.pass(1000);
+  expect(a.events.map(({ type }) => type)).toEqual(['up', 'down']);
+  expect(links.size).toBe(0);
+});
+
+test('what waits is bounded in bytes, and in time: then whoever is not there is left alone for a while', async () => {
+  const b = await harness.create({ name: 'b' });
+  const { address } = b.transport;
+  await b.transport.close();
+  const links = pool();
+  const addresses = (): string[] => [address];
+  const kib = [new Uint8Array(1024)];
+  let taken = 0;
+  while (links.send(b.id, 'gossip', kib, addresses)) taken++;
+  expect(taken).toBe(64);
+  await harness.pass(2100);
+  expect(links.send(b.id, 'gossip', kib, addresses)).toBe(false);
+  const again = await harness.create({ name: 'b', address, like: b });
+  await harness.pass(900);
+  expect(a.events).toHaveLength(0);
+  expect(links.send(b.id, 'ping', byte(7), addresses)).toBe(true);
+  await harness.until(() => again.frames.length > 0, 'the frame');
+  expect(got(again)).toEqual([7]);
+});
+
+test('nobody is dialled whose address is not known, or is none', () => {
+  const links = pool();
+  expect(links.send('9', 'ping', byte(1), () => [])).toBe(false);
+  expect(links.send('9', 'ping', byte(1), () => ['', 'nowhere', 'a b:1', 'x:99999'])).toBe(false);
+});
+
+test('dials at most 64 at a time', async () => {
+  const links = pool();
+  const taken = Array.from({ length: 100 }, (_, i) => links.send(`${i + 100}`, 'ping', byte(1), () => [`h${i}:1`]));
+  expect(taken.filter(Boolean)).toHaveLength(64);
+  await harness.pass(2100);
+  expect(links.send('400', 'ping', byte(1), () => ['h400:1'])).toBe(true);
+});
+
+test('gives up the link used longest ago when there are too many, and none that is kept', async () => {
+  const others = await Promise.all(['b', 'c', 'd', 'e'].map((name) => harness.create({ name })));
+  const [b, c, d, e] = others as [TestNode, TestNode, TestNode, TestNode];
+  const links = pool(2);
+  kept.add(b.id);
+  const send = async (node: TestNode): Promise<void> => {
+    const before = node.frames.length;
+    expect(links.send(node.id, 'gossip', byte(1), () => [node.transport.address])).toBe(true);
+    await harness.until(() => node.frames.length > before, `a frame for ${node.name}`);
+  };
+  for (const node of [b, c, d, c, e]) await send(node);
+  await harness.until(() => a.transport.peers().length === 3, 'one link is given up');
+  expect(
+    a.transport
+      .peers()
+      .map(({ name }) => name)
+      .toSorted(),
+  ).toEqual(['b', 'c', 'e']);
+  expect(links.size).toBe(2);
+  // It is linked again when it is needed.
+  await send(d);
+  await harness.until(() => a.transport.peers().length === 3, 'one link is given up');
+  expect(
+    a.transport
+      .peers()
+      .map(({ name }) => name)
+      .toSorted(),
+  ).toEqual(['b', 'd', 'e']);
+});
+
+test('an address is dialled until the last who asked for it gives it back', async () => {
+  const b = await harness.create({ name: 'b' });
+  const { address } = b.transport;
+  const links = pool();
+  links.keep(address);
+  links.keep(address);
+  links.send(b.id, 'ping', byte(1), () => [address]);
+  await harness.until(() => b.frames.length === 1, 'linked');
+  links.release(address);
+  links.release('other:1');
+  await b.transport.close();
+  const again = await harness.create({ name: 'b', address, like: b });
+  await harness.until(() => a.transport.peer(again.id) !== undefined, 'linked again');
+  links.release(address);
+  await again.transport.close();
+  await harness.create({ name: 'b', address, like: b });
+  await harness.pass(5000);
+  expect(a.transport.peers()).toEqual([]);
+});
+
+test('a peer that nobody needs is hung up on, unless it is kept', async () => {
+  const [b, c] = [await harness.create({ name: 'b' }), await harness.create({ name: 'c' })];
+  const links = pool();
+  kept.add(c.id);
+  for (const { id, transport } of [b, c]) links.send(id, 'ping', byte(1), () => [transport.address]);
+  await harness.until(() => a.transport.peers().length === 2, 'linked');
+  for (const { id } of [b, c]) links.drop(id, true);
+  await harness.until(() => a.transport.peers().length === 1, 'one left');
+  await harness.pass(1000);
+  expect(a.transport.peers().map(({ name }) => name)).toEqual(['c']);
+});
+
+test('when it is closed nothing is dialled any more', async () => {
+  const b = await harness.create({ name: 'b' });
+  const { address } = b.transport;
+  const links = pool();
+  links.send('77', 'ping', byte(1), () => ['nobody:1']);
+  links.keep('nobody:2');
+  links.close();
+  links.keep(address);
+  expect(links.send(b.id, 'ping', byte(1), () => [address])).toBe(false);
+  await harness.pass(3000);
+  expect(a.events).toHaveLength(0);
+});

@@ -1,0 +1,141 @@
+/** Agents: peers without a replica, in whole clusters on virtual time. */
+import { afterEach, describe, expect, test } from 'vitest';
+import { simCluster, type SimCluster, type SimClusterOptions } from '../../../src/testing/sim-cluster.ts';
+import type { SimNode } from '../../../src/testing/sim-node.ts';
+
+let cluster: SimCluster;
+
+afterEach(() => cluster.close());
+
+async function start(options: SimClusterOptions = {}): Promise<void> {
+  cluster = await simCluster(options);
+}
+
+async function agent(name: string): Promise<SimNode> {
+  const node = cluster.add(name, { role: 'agent' });
+  void node.start();
+  await cluster.until(() => node.state !== 'starting', `${name} has joined`);
+  if (node.failure !== null) throw node.failure;
+  await cluster.until(() => node.node.readiness().ready, `${name} is served`);
+  return node;
+}
+
+function health(of: SimNode, name: string): string | undefined {
+  return of.node.cluster().members.find((member) => member.name === name)?.health;
+}
+
+function text(value: Uint8Array | undefined): string {
+  return new TextDecoder().decode(value);
+}
+
+describe('an agent', () => {
+  test('reads, writes, locks and watches by the members, and is no member of theirs', async () => {
+    await start();
+    const one = await agent('a1');
+    await cluster.run(one.node.put('k', '1'));
+    expect(text((await cluster.run(cluster.node('n2').node.get('k'))).entry?.value)).toBe('1');
+    expect(text((await cluster.run(one.node.get('k'))).entry?.value)).toBe('1');
+    const { token } = await cluster.run(one.node.locks.acquire('l'));
+    expect(token).toBeGreaterThan(0);
+    const watch = await cluster.run(one.node.watch({ prefix: 'k', from: 1 }));
+    const { value } = await cluster.run(watch.next());
+    expect(value).toMatchObject({ events: [{ type: 'put', entry: { key: 'k' } }] });
+    watch.close();
+    const { configuration } = await Promise.resolve({
+      configuration: cluster
+        .node('n1')
+        .node.cluster()
+        .members.filter(({ role }) => role !== 'agent'),
+    });
+    expect(configuration).toHaveLength(3);
+  });
+
+  test('is known to all, and all are known to it; its end is noticed', async () => {
+    await start();
+    const one = await agent('a1');
+    const two = await agent('a2');
+    await cluster.until(() => health(cluster.node('n3'), 'a1') === 'alive', 'n3 knows a1');
+    await cluster.until(() => health(two, 'a1') === 'alive', 'a2 knows a1');
+    expect(
+      cluster
+        .node('n3')
+        .node.cluster()
+        .members.find(({ name }) => name === 'a1')?.role,
+    ).toBe('agent');
+    one.crash();
+    await cluster.until(() => health(two, 'a1') !== 'alive', 'a2 suspects a1');
+    await cluster.until(() => health(cluster.node('n1'), 'a1') === 'unreachable', 'n1 takes a1 for dead');
+  });
+
+  test('says good-bye, and is gone at once', async () => {
+    await start();
+    const one = await agent('a1');
+    await cluster.until(() => health(cluster.node('n1'), 'a1') === 'alive', 'n1 knows a1');
+    // And it knows whom to tell.
+    await cluster.until(() => one.node.cluster().members.length === 4, 'a1 knows all');
+    await cluster.advance(1000);
+    const closed = one.close();
+    await cluster.until(() => health(cluster.node('n1'), 'a1') === undefined, 'a1 is gone', 5000);
+    await cluster.run(closed);
+  });
+
+  test('goes on at another member when the one that serves it dies, and by its client without an error', async () => {
+    await start();
+    const one = await agent('a1');
+    for (let round = 0; round < 3; round++) {
+      const leader = cluster.leader;
+      leader?.crash();
+      await cluster.until(() => one.node.readiness().ready, 'somebody serves it');
+      await cluster.until(() => cluster.leader !== null, 'somebody leads');
+      await cluster.run(one.node.put('round', String(round)));
+      if (leader !== null) void leader.start();
+      await cluster.until(
+        () => leader === null || (leader.state === 'running' && leader.node.readiness().ready),
+        'back',
+      );
+    }
+    expect(text((await cluster.run(one.node.get('round'))).entry?.value)).toBe('2');
+  });
+
+  test('follows members that are all exchanged', async () => {
+    await start({ nodes: 1 });
+    const one = await agent('a1');
+    for (const name of ['n2', 'n3']) {
+      const node = cluster.add(name);
+      void node.start();
+      await cluster.until(() => node.state === 'running' && node.node.readiness().ready, `${name} is here`);
+      await cluster.until(
+        () => node.node.cluster().members.some((member) => member.name === name && member.role === 'voter'),
+        `${name} votes`,
+      );
+    }
+    await cluster.run(one.node.members.remove('n1'));
+    await cluster.until(() => !cluster.node('n1').alive, 'n1 has stopped');
+    // What was asked of a member that stops meanwhile is answered by nobody.
+    await cluster.advance(1000);
+    await cluster.until(() => one.node.readiness().ready, 'another serves it');
+    await cluster.run(one.node.put('a', '1'));
+    expect(one.node.cluster().members.map(({ name }) => name)).not.toContain('n1');
+  });
+
+  test('comes by a token, without the secret', async () => {
+    await start();
+    const { token } = await cluster.run(cluster.node('n1').node.members.createToken({ role: 'agent' }));
+    const one = cluster.add('a1', { role: 'agent', joinToken: token });
+    void one.start();
+    await cluster.until(() => one.state === 'running' && one.node.readiness().ready, 'a1 is here');
+    await cluster.run(one.node.put('a', '1'));
+    const voter = cluster.add('n9', { role: 'voter', joinToken: token });
+    void voter.start();
+    await cluster.until(() => voter.state === 'failed', 'it is for agents only');
+    expect(voter.failure).toMatchObject({ code: 'ERR_BAD_TOKEN' });
+  });
+
+  test('without any member it says so, at once', async () => {
+    await start();
+    const one = await agent('a1');
+    for (const name of ['n1', 'n2', 'n3']) cluster.node(name).crash();
+    await cluster.until(() => !one.node.readiness().ready, 'nobody serves it');
+    await expect(cluster.run(one.node.put('a', '1'))).rejects.toMatchObject({ code: 'ERR_NO_LEADER', outcome: 'none' });
+  });
+});
