@@ -17,6 +17,8 @@ const PROGRAM = `
     force: (reason) => { console.log('force ' + reason); process.exit(1); },
   });
   askWhenStdinEnds(ask);
+  // After the listeners that are tested: when this is said, they have been called.
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => console.log('heard ' + signal));
   setInterval(() => undefined, 1000);
   console.log('up');
 `;
@@ -38,12 +40,16 @@ class Program {
     onTestFinished(() => void this.child.kill('SIGKILL'));
   }
 
-  get lines(): string[] {
+  get #lines(): string[] {
     return this.#text.trimEnd().split('\n');
   }
 
+  get decisions(): string[] {
+    return this.#lines.filter((line) => !line.startsWith('heard '));
+  }
+
   async said(line: string): Promise<void> {
-    while (!this.lines.includes(line)) {
+    while (!this.#lines.includes(line)) {
       await new Promise<void>((resolve) => {
         this.#waiting = resolve;
       });
@@ -57,13 +63,14 @@ test('a second signal within a second is the same request, a later one means now
   program.child.kill('SIGINT');
   await program.said('stop SIGINT');
   program.child.kill('SIGTERM');
+  await program.said('heard SIGTERM');
   program.child.kill('SIGINT');
   // The passing of this second is the input, not a wait for something.
   await delay(1100);
-  expect(program.lines).toEqual(['up', 'stop SIGINT']);
+  expect(program.decisions).toEqual(['up', 'stop SIGINT']);
   program.child.kill('SIGINT');
   expect(await program.exited).toEqual([1, null]);
-  expect(program.lines).toEqual(['up', 'stop SIGINT', 'force SIGINT']);
+  expect(program.decisions).toEqual(['up', 'stop SIGINT', 'force SIGINT']);
 });
 
 test('the end of standard input asks as well, and never forces', async () => {
@@ -72,6 +79,6 @@ test('the end of standard input asks as well, and never forces', async () => {
   program.child.stdin?.end();
   await program.said('stop end of standard input');
   program.child.kill('SIGTERM');
-  await delay(200);
-  expect(program.lines).toEqual(['up', 'stop end of standard input']);
+  await program.said('heard SIGTERM');
+  expect(program.decisions).toEqual(['up', 'stop end of standard input']);
 });
