@@ -244,7 +244,7 @@ export class Agent implements KvorumNode {
     );
   }
 
-  /** As the member that serves this agent said last, at most a second ago; without one, as gossip tells. */
+  /** As the member that serves this agent said last, less than three seconds ago; without one, as gossip tells. */
   cluster(): ClusterInfo {
     const { name } = this;
     if (this.#joined === null) return { clusterId: '', name, leader: null, term: 0, revision: 0, members: [] };

@@ -21,6 +21,8 @@ export interface AgentViewOptions {
 
 /** Often enough for people and for who looks for a leader; an agent asks for little. */
 const ASK_EVERY_MS = 1000;
+/** What was told holds for so long: past an answer that was lost, or another member that is asked, but not past a member that goes on without answering. */
+const TOLD_HOLDS_MS = 3 * ASK_EVERY_MS;
 /** Members that an agent keeps links to: more would not make it safer, and each costs them a link. */
 const MAX_KEPT = 5;
 
@@ -29,6 +31,7 @@ export class AgentView {
   #kept: ReadonlySet<string> = new Set();
   #members: ReadonlySet<NodeId> = new Set();
   #told: ClusterInfo | null = null;
+  #toldMs = -Infinity;
   #asking = false;
   readonly #listeners = new Set<() => void>();
   #stop: () => void = () => undefined;
@@ -63,8 +66,9 @@ export class AgentView {
   }
 
   cluster(): ClusterInfo {
-    const { clusterId, name, gossip, upstream } = this.#options;
-    if (this.#told !== null && upstream.size > 0) return { ...this.#told, name };
+    const { clusterId, env, name, gossip, upstream } = this.#options;
+    const holds = env.now() - this.#toldMs < TOLD_HOLDS_MS;
+    if (this.#told !== null && holds && upstream.size > 0) return { ...this.#told, name };
     const { revision, term } = upstream;
     return { clusterId, name, leader: null, term, revision, members: gossip.members().filter(isShown).map(described) };
   }
@@ -98,19 +102,20 @@ export class AgentView {
   }
 
   #ask(): void {
-    const { upstream } = this.#options;
+    const { env, upstream } = this.#options;
     if (this.#asking || upstream.size === 0) return;
     this.#asking = true;
     upstream.node
       .clusterInfo({ timeoutMs: ASK_EVERY_MS })
       .then((told) => {
         this.#told = told;
-        this.#changed();
+        this.#toldMs = env.now();
       })
-      // It is asked again, or another one is; until then what was told last holds.
+      // It is asked again, or another one is; until then what was told last holds, for a while.
       .catch(() => undefined)
       .finally(() => {
         this.#asking = false;
+        this.#changed();
       });
   }
 }

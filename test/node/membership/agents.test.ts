@@ -41,13 +41,18 @@ describe('an agent', () => {
     const { value } = await cluster.run(watch.next());
     expect(value).toMatchObject({ events: [{ type: 'put', entry: { key: 'k' } }] });
     watch.close();
-    const { configuration } = await Promise.resolve({
-      configuration: cluster
-        .node('n1')
-        .node.cluster()
-        .members.filter(({ role }) => role !== 'agent'),
-    });
-    expect(configuration).toHaveLength(3);
+    const { members } = cluster.node('n1').node.cluster();
+    expect(members.filter(({ role }) => role !== 'agent')).toHaveLength(3);
+  });
+
+  test('does not go on saying who leads when nobody answers it', async () => {
+    await start();
+    const one = await agent('a1');
+    await cluster.until(() => one.node.cluster().leader !== null, 'a1 knows who leads');
+    for (const { name } of [...cluster.nodes]) if (name !== 'a1') cluster.node(name).pause();
+    await cluster.until(() => one.node.cluster().leader === null, 'a1 says nothing that is old', 5000);
+    for (const { name } of [...cluster.nodes]) cluster.node(name).resume();
+    await cluster.until(() => one.node.cluster().leader !== null, 'a1 knows it again');
   });
 
   test('is known to all, and all are known to it; its end is noticed', async () => {
