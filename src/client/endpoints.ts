@@ -81,8 +81,10 @@ export class Endpoints {
   answered(endpoint: Endpoint): void {
     endpoint.failures = 0;
     endpoint.avoidUntil = 0;
-    // Answers to what was asked before another was chosen are still on their way.
-    if (this.current.failures > 0 || this.current.rank > endpoint.rank) this.#current = this.all.indexOf(endpoint);
+    // Answers to what was asked before another was chosen are still on their way; so are those of one that is no member any more.
+    const at = this.all.indexOf(endpoint);
+    if (at === -1) return;
+    if (this.current.failures > 0 || this.current.rank > endpoint.rank) this.#current = at;
   }
 
   /** `retryAfterMs`: what it said itself. */

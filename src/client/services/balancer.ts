@@ -81,7 +81,7 @@ export class Balancer {
     for (const instance of instances) {
       gone.delete(instance.instance);
       const seat = this.#seats.get(instance.instance);
-      if (seat !== undefined && seat.instance.createRevision === instance.createRevision) seat.instance = instance;
+      if (seat !== undefined && isSameLife(seat.instance, instance)) seat.instance = instance;
       else this.#seats.set(instance.instance, seatOf(instance, now));
     }
     for (const id of gone) this.#seats.delete(id);
@@ -176,7 +176,7 @@ export class Balancer {
   #answered(instance: ServiceInstance): Seat | null {
     const seat = this.#seats.get(instance.instance);
     // Of a life before this one, or of one that is gone.
-    if (seat === undefined || seat.instance.createRevision !== instance.createRevision) return null;
+    if (seat === undefined || !isSameLife(seat.instance, instance)) return null;
     seat.inflight = Math.max(0, seat.inflight - 1);
     return seat;
   }
@@ -221,6 +221,11 @@ export class Balancer {
       }
     }
   }
+}
+
+/** Who takes the place of another writes over its key, with a lease of its own. */
+function isSameLife(before: ServiceInstance, now: ServiceInstance): boolean {
+  return before.createRevision === now.createRevision && before.lease === now.lease;
 }
 
 /** What is under way counts by the weight; how long an answer takes does not, which would count the weight twice. */

@@ -47,7 +47,7 @@ export interface ServiceInstance extends InstanceRecord {
   readonly instance: string;
   /** With which it goes; null when somebody wrote it by hand, without one. */
   readonly lease: string | null;
-  /** Of the registration: another one means another life. */
+  /** Since when there is one of this id; another one that takes its place without a gap has the same, and another lease. */
   readonly createRevision: number;
   /** Of what it said last. */
   readonly modRevision: number;

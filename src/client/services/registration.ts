@@ -261,12 +261,14 @@ export class RegistrationHandle implements Registration {
   async #look(): Promise<void> {
     const { lease } = this;
     const current = await this.#current();
+    const holds = current?.lease === lease || !(await this.#alive(lease));
+    // Not before all of it is known: what fails is looked at again.
     this.#doubtful = false;
-    if (current?.lease === lease || !(await this.#alive(lease))) return;
+    if (holds) return;
     this.#end(this.#lost(current === null ? 'it was deregistered' : 'its id was registered by another'));
   }
 
-  /** Whether the cluster has kept its lease. If not, nobody wished it to be gone: it is to be put back with another. Rejects for a lease of somebody else. */
+  /** Whether the cluster has kept its lease. If not, nobody wished it to be gone: it is to be put back with another; with one that was given, it goes with it. */
   async #alive(lease: string): Promise<boolean> {
     try {
       await this.#core.caller.run('idempotent', { signal: this.signal }, (transport, attempt) =>
@@ -274,11 +276,12 @@ export class RegistrationHandle implements Registration {
       );
       return true;
     } catch (error) {
+      if (!KvorumError.is(error, 'ERR_LEASE_NOT_FOUND')) throw error;
       const own = this.#own;
-      if (own === null || !KvorumError.is(error, 'ERR_LEASE_NOT_FOUND')) throw error;
       this.#own = null;
       this.#written = null;
-      await own.close();
+      if (own === null) this.#end(this.#lost('its lease has ended'));
+      else await own.close();
       return false;
     }
   }

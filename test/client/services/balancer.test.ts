@@ -306,6 +306,16 @@ describe('what is remembered', () => {
     made.succeeded(instance('never'), 5, 0);
   });
 
+  test('one that took the place of another by writing over it is a stranger', () => {
+    const made = balancer([instance('a')]);
+    const old = made.next(0)!;
+    made.update([{ ...instance('a'), lease: 'another', modRevision: 7 }], 0);
+    expect(made.inflight('a')).toBe(0);
+    made.next(0);
+    made.failed(old, 0);
+    expect(made.inflight('a')).toBe(1);
+  });
+
   test('what it says of itself changes, what is under way stays', () => {
     const made = balancer([instance('a')]);
     made.next(0);

@@ -145,6 +145,17 @@ describe('register', () => {
     });
   });
 
+  test('with the id of a lease that somebody else keeps: it knows when that has ended, within its time to live', async () => {
+    const lease = await cluster.run(client.lease());
+    const given = { address: ADDRESS, lease: lease.id };
+    const silent = await cluster.run(client.services.register('payments', given));
+    const talking = await cluster.run(client.services.register('payments', given));
+    await cluster.run(lease.close());
+    expect(await failure(talking.report('warning'))).toMatchObject({ code: 'ERR_REGISTRATION_LOST' });
+    await cluster.until(() => silent.signal.aborted, 'it knows', 15_000);
+    for (const one of [silent, talking]) expect(() => one.guard()).toThrow(/its lease has ended/u);
+  });
+
   test('the client closes: deregistered', async () => {
     const other = cluster.client();
     await cluster.run(other.services.register('payments', { address: ADDRESS }));
