@@ -133,7 +133,7 @@ export class Machine {
     return this.#memberMap.members;
   }
 
-  /** Members, and the identities that were removed. */
+  /** Members, and the identities that were removed: those that need not be asked for anything any more. */
   get memberMap(): MemberMap {
     return this.#memberMap;
   }
@@ -307,7 +307,9 @@ export class Machine {
     const memberMap = parseMembers(configuration.context);
     this.#configurationData = data;
     this.#configuration = configuration;
-    this.#memberMap = memberMap;
+    // Whoever goes has a vote until the joint configuration is left, and may be the one that is needed for that: it is removed with C_new, and not before.
+    const removed = memberMap.removed.filter(({ id }) => !configuration.votersOutgoing.includes(id));
+    this.#memberMap = { ...memberMap, removed };
   }
 
   /** Stores the meta record, and what else is written once a unit: after its last `apply` and before `seal`. */
