@@ -41,9 +41,6 @@ export class Doorkeeper {
    */
   readonly #admitted = new Map<string, string>();
 
-  /** Peers that were let in by a join token, over the link that they have: until when it is good, by the wall clock. */
-  readonly #tickets = new Map<string, number>();
-
   constructor(options: DoorkeeperOptions) {
     this.#options = options;
   }
@@ -72,23 +69,6 @@ export class Doorkeeper {
   }
 
   admit(hello: Hello, credential: PeerCredential): Verdict {
-    const verdict = this.#judge(hello, credential);
-    if (credential.type === 'secret') this.#tickets.delete(hello.id);
-    else if (verdict.ok) this.#tickets.set(hello.id, credential.expiresMs);
-    return verdict;
-  }
-
-  /** When the ticket of this peer expires; null for one that has the secret. All that a ticket is good for is to ask to be let in. */
-  ticketOf(id: string): number | null {
-    return this.#tickets.get(id) ?? null;
-  }
-
-  /** The last link to the peer closed. */
-  down(id: string): void {
-    this.#tickets.delete(id);
-  }
-
-  #judge(hello: Hello, credential: PeerCredential): Verdict {
     const { bootstrap, joining, judgeCaller } = this.#options;
     const { map } = bootstrap;
     const known = this.#options.members();

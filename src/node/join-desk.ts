@@ -15,8 +15,6 @@ export interface JoinDeskOptions {
   /** Null: a cluster of one without a secret, which has no peers. */
   readonly secret: () => string | null;
   readonly peer: (id: string) => Peer | undefined;
-  /** Until when the ticket is good by which a peer was let in, by the wall clock; null for one that has the secret. */
-  readonly ticketOf: (id: string) => number | null;
   readonly wallTime: () => number;
   readonly send: (to: string, parts: readonly Uint8Array[]) => boolean;
 }
@@ -53,13 +51,13 @@ export class JoinDesk {
 
   async #invite(from: string, { role, replaces, request, timeoutMs }: JoinFrame): Promise<Invitation> {
     const { map, membership, peer } = this.#options;
-    const hello = peer(from)?.hello;
+    const { hello, credential } = peer(from) ?? {};
     // Nobody but the node that was judged at the door, and as what it was judged there.
     if (hello === undefined || joinRoleOf(hello) !== role) {
       throw new KvorumError('ERR_FORBIDDEN', 'only a node that was let in to join can ask for that');
     }
-    const expiresMs = this.#options.ticketOf(from);
-    if (expiresMs !== null && this.#options.wallTime() > expiresMs + TOKEN_CLOCK_TOLERANCE_MS) {
+    const expiresMs = credential?.type === 'secret' ? Infinity : (credential?.expiresMs ?? 0);
+    if (this.#options.wallTime() > expiresMs + TOKEN_CLOCK_TOLERANCE_MS) {
       throw new KvorumError('ERR_BAD_TOKEN', 'the join token has expired since its bearer was let in');
     }
     const secret = this.#options.secret();

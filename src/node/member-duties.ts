@@ -28,8 +28,6 @@ export interface MemberDutiesOptions {
   readonly links: LinkPool;
   readonly electionTimeoutMs: number;
   secret(): string | null;
-  /** As `Doorkeeper.ticketOf`. */
-  ticketOf(id: NodeId): number | null;
   /** How others reach this node. */
   ownAddress(): string;
   /** Something was staged for the next commit. */
@@ -68,7 +66,6 @@ export class MemberDuties {
       membership: this.#membership,
       secret: () => options.secret(),
       peer: (id) => transport.peer(id),
-      ticketOf: (id) => options.ticketOf(id),
       wallTime: () => env.wallTime(),
       send: (to, parts) => transport.send(to, 'client', parts),
     });

@@ -3,7 +3,7 @@ import { Registry } from 'prom-client';
 import { KvorumError } from '../errors.ts';
 import type { SoftState } from '../raft/types.ts';
 import type { Store } from '../storage/types.ts';
-import type { Channel, PeerEvent, Transport } from '../transport/types.ts';
+import type { Channel, PeerCredential, PeerEvent, Transport } from '../transport/types.ts';
 import type { Environment } from './env.ts';
 import { AgentGate, isAgent } from './agents.ts';
 import { decodeAnswers, decodePropose, decodeStored, FRAME } from './forwarding.ts';
@@ -357,7 +357,7 @@ export class Node implements KvorumNode {
       handlers: {
         hello: () => this.#doorkeeper.hello(),
         admit: (hello, credential) => this.#doorkeeper.admit(hello, credential),
-        frame: (from, channel, frame) => this.#frame(from, channel, frame),
+        frame: (from, channel, frame, credential) => this.#frame(from, channel, frame, credential),
         peer: (event) => this.#peer(event),
         // They come and go.
         transient: (hello) => isClient(hello) || isAgent(hello),
@@ -426,7 +426,6 @@ export class Node implements KvorumNode {
         links: this.#links,
         electionTimeoutMs: this.#options.timing.electionTimeoutMs,
         secret: () => this.#credentials.secret,
-        ticketOf: (id) => this.#doorkeeper.ticketOf(id),
         ownAddress: () => this.#advertised,
         staged: () => this.#commitLater(),
         forget: (id) => {
@@ -496,10 +495,13 @@ export class Node implements KvorumNode {
     });
   }
 
-  #frame(from: string, channel: Channel, frame: Uint8Array): void {
-    // Whoever has a ticket only may ask to be let in, and nothing else.
-    const asks = channel === 'client' && frame[0] === FRAME.join;
-    if (!asks && this.#doorkeeper.ticketOf(from) !== null) return;
+  #frame(from: string, channel: Channel, frame: Uint8Array, credential: PeerCredential): void {
+    // Over a link that a ticket opened one may ask to be let in, and nothing else.
+    if (credential.type === 'token' && !(channel === 'client' && frame[0] === FRAME.join)) {
+      // Who speaks as a member has the secret by now: its next link is one by that. This one is left from before, and nobody would hear it.
+      if (channel !== 'client') this.#transport.hangUp(from);
+      return;
+    }
     // An agent calls, and is a peer besides.
     const calls = !this.#agents.has(from) || (channel === 'client' && frame[0] === FRAME.requests);
     if (calls && this.#remote.has(from)) return this.#remote.frame(from, channel, frame);
@@ -550,7 +552,6 @@ export class Node implements KvorumNode {
         this.#joined?.transfer.peerDown(peer.id);
         this.#joined?.members.peerDown(peer.id);
         this.#links.down(peer.id);
-        this.#doorkeeper.down(peer.id);
         this.#remote.down(peer.id);
         this.#joined?.liveness.changed();
         return;

@@ -48,7 +48,7 @@ export interface AdmissionOptions {
 }
 
 export type AdmissionOutcome =
-  | { readonly type: 'admitted'; readonly hello: Hello }
+  | { readonly type: 'admitted'; readonly hello: Hello; readonly credential: PeerCredential }
   /** `by`: who refused. `hello`: who was refused, when it came so far. */
   | {
       readonly type: 'refused';
@@ -138,7 +138,7 @@ export class Admission {
   /** The stream ended before the handshake did: a refusal of ours that the peer had heard before it left, or null. */
   ended(): AdmissionOutcome | null {
     if (this.#pending === null || this.#pending.verdict.ok) return null;
-    return judged(this.#pending.hello, this.#pending.verdict);
+    return judged(this.#pending.hello, this.#pending.verdict, this.#credential);
   }
 
   #challenge(message: Record<string, unknown>): AdmissionStep {
@@ -194,21 +194,26 @@ export class Admission {
     if (theirs.ok !== true) {
       return { send, outcome: { type: 'refused', by: 'them', ...parseRefusal(theirs), hello } };
     }
-    return { send, outcome: judged(hello, verdict) };
+    return { send, outcome: judged(hello, verdict, this.#credential) };
   }
 
   #verdict(message: Record<string, unknown>): AdmissionStep {
     this.#expects = 'nothing';
     if (message['ok'] !== true || this.#pending === null) return this.#malformed('verdict');
-    return { send: [], outcome: judged(this.#pending.hello, this.#pending.verdict) };
+    return { send: [], outcome: judged(this.#pending.hello, this.#pending.verdict, this.#credential) };
   }
 
   #judge(hello: Hello): Verdict {
     const bearer = this.#basis?.bearer ?? null;
-    if (bearer === null) return this.#options.admit(hello, { type: 'secret' });
-    const reason = judgeRole(bearer, hello);
+    const reason = bearer === null ? null : judgeRole(bearer, hello);
     if (reason !== null) return { ok: false, code: 'ERR_BAD_TOKEN', message: reason };
-    return this.#options.admit(hello, { type: 'token', role: bearer.role, expiresMs: bearer.expiresMs });
+    return this.#options.admit(hello, this.#credential);
+  }
+
+  /** What the other side has proved with, once it has. */
+  get #credential(): PeerCredential {
+    const bearer = this.#basis?.bearer ?? null;
+    return bearer === null ? SECRET : { type: 'token', role: bearer.role, expiresMs: bearer.expiresMs };
   }
 
   /** Refusals of the proof itself; of a token only where there is one. */
@@ -258,8 +263,10 @@ export class Admission {
   }
 }
 
-function judged(hello: Hello, verdict: Verdict): AdmissionOutcome {
-  if (verdict.ok) return { type: 'admitted', hello };
+const SECRET: PeerCredential = { type: 'secret' };
+
+function judged(hello: Hello, verdict: Verdict, credential: PeerCredential): AdmissionOutcome {
+  if (verdict.ok) return { type: 'admitted', hello, credential };
   return { type: 'refused', by: 'us', code: verdict.code, message: verdict.message, hello };
 }
 

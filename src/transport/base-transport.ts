@@ -7,7 +7,7 @@
  * no link, so the older one is dead and we have not noticed. The side with the smaller peer id closes what is left over, a
  * second later, when the other has made the same choice. A dialer that finds its peer linked meanwhile gives up its own dial.
  */
-import { KvorumError } from '../errors.ts';
+import { invariant, KvorumError } from '../errors.ts';
 import type { NodeId } from '../raft/types.ts';
 import { parseAddress } from './address.ts';
 import type { AdmissionOutcome } from './admission.ts';
@@ -22,6 +22,7 @@ import type {
   Channel,
   Hello,
   Peer,
+  PeerCredential,
   PeerEvent,
   PeerStats,
   Transport,
@@ -41,6 +42,8 @@ export interface BaseLink {
   readonly id: NodeId;
   readonly role: 'dialer' | 'listener';
   readonly hello: Hello | null;
+  /** Null until it is admitted. */
+  readonly credential: PeerCredential | null;
   /** Closed by our own will or the peer's word: nobody asks whether its process is gone. */
   readonly wanted: boolean;
   /** False when the queue of the channel is full. */
@@ -206,7 +209,7 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
 
   /** A connection passed admission on both sides. `dialled`: the address that we dialled for it, null when the peer dialled. */
   protected onAdmitted(link: L, hello: Hello, dialled: string | null): void {
-    const peer: Peer = { id: hello.id, name: hello.name, address: hello.address, hello };
+    const peer = peerOf(link, hello);
     const state = this.#remember(peer);
     state.links.push(link);
     this.#refusals.clear('in', hello.address);
@@ -293,6 +296,7 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
     const next = state.links.at(-1);
     if (next !== undefined) {
       state.current = next;
+      if (next.hello !== null) state.peer = peerOf(next, next.hello);
       this.#tell({ type: 'up', peer: state.peer });
       return true;
     }
@@ -314,7 +318,7 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
     }
     state.framesReceived++;
     state.bytesReceived += frame.byteLength;
-    this.handlers.frame(link.id, channel, frame);
+    this.handlers.frame(link.id, channel, frame, credentialOf(link));
   }
 
   #remember(peer: Peer): PeerState<L> {
@@ -348,4 +352,14 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
   #tell(event: PeerEvent): void {
     if (!this.closing) this.handlers.peer(event);
   }
+}
+
+function peerOf(link: BaseLink, hello: Hello): Peer {
+  const { id, name, address } = hello;
+  return { id, name, address, hello, credential: credentialOf(link) };
+}
+
+function credentialOf({ credential }: BaseLink): PeerCredential {
+  invariant(credential !== null, 'a link that is up was admitted by something');
+  return credential;
 }

@@ -18,7 +18,7 @@ import {
 } from './limits.ts';
 import { OutStream } from './out-stream.ts';
 import { CHANNELS } from './types.ts';
-import type { Channel, Hello, TransportLimits } from './types.ts';
+import type { Channel, Hello, PeerCredential, TransportLimits } from './types.ts';
 
 /** What a link asks of the transport that it belongs to. */
 export interface LinkOwner {
@@ -42,6 +42,7 @@ export class Link implements BaseLink {
   readonly id: NodeId;
   phase: 'new' | 'admitting' | 'up' | 'closed' = 'new';
   hello: Hello | null = null;
+  credential: PeerCredential | null = null;
   /** We close it on purpose: the peer is not asked after. */
   wanted = false;
   /** Anything came since the last look. */
@@ -214,6 +215,7 @@ export class Link implements BaseLink {
     if (outcome.type === 'admitted') {
       this.phase = 'up';
       this.hello = outcome.hello;
+      this.credential = outcome.credential;
       this.#owner.admitted(this, outcome.hello);
       const waiting = this.#waiting;
       this.#waiting = [];

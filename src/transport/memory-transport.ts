@@ -23,7 +23,7 @@ import { ADMISSION_TIMEOUT_MS, DIAL_TIMEOUT_MS, KEEPALIVE_INTERVAL_MS, KEEPALIVE
 import type { PartialTransportLimits } from './limits.ts';
 import type { DialResult } from './reconnect.ts';
 import { CHANNELS } from './types.ts';
-import type { Channel, Credential, Hello, Transport, TransportHandlers } from './types.ts';
+import type { Channel, Credential, Hello, PeerCredential, Transport, TransportHandlers } from './types.ts';
 
 /** A channel, or `control` for what links say to each other: connecting, admission, closing. */
 export type Traffic = Channel | 'control';
@@ -234,6 +234,7 @@ class MemoryLink implements BaseLink {
   readonly ownAddress: string;
   readonly remoteAddress: string;
   hello: Hello | null = null;
+  credential: PeerCredential | null = null;
   wanted = false;
   phase: 'admitting' | 'up' | 'closed' = 'admitting';
   readonly #connection: MemoryConnection;
@@ -413,6 +414,7 @@ class MemoryLink implements BaseLink {
     if (outcome.type === 'admitted') {
       this.phase = 'up';
       this.hello = outcome.hello;
+      this.credential = outcome.credential;
       this.#owner.admitted(this, outcome.hello);
     } else this.#fail(outcome);
   }

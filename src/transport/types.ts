@@ -43,6 +43,8 @@ export interface Peer {
   readonly name: string;
   readonly address: string;
   readonly hello: Hello;
+  /** Over the link that frames are sent on. */
+  readonly credential: PeerCredential;
 }
 
 /** What a node may be in a cluster. */
@@ -106,8 +108,8 @@ export interface TransportHandlers {
   hello(): Hello;
   /** Judge a peer that proved the secret, or bears a join token. A refusal is told to it with its code and message. */
   admit(hello: Hello, credential: PeerCredential): Verdict;
-  /** A whole frame. The bytes are the receiver's to keep. Must not throw; a throw closes the link and is counted as malformed. */
-  frame(from: NodeId, channel: Channel, frame: Uint8Array): void;
+  /** A whole frame, and what the peer proved with over the link that it came on. The bytes are the receiver's to keep. Must not throw; a throw closes the link and is counted as malformed. */
+  frame(from: NodeId, channel: Channel, frame: Uint8Array, credential: PeerCredential): void;
   peer(event: PeerEvent): void;
   /**
    * What came of dialling an address given to `connect`: the member that is linked now, whoever dialled, or null: nobody yet, it will be dialled again. `peer` tells

@@ -196,12 +196,14 @@ export class Clients {
 
   /** One read of every key on every node that runs, when all is calm. */
   async readAll(): Promise<void> {
-    for (const node of this.#cluster.nodes) {
+    // A wish of the storm may still take a member away; that one stops, and is no node of the cluster any more.
+    const gone = (node: SimNode): boolean => !this.#cluster.nodes.includes(node);
+    for (const node of [...this.#cluster.nodes]) {
       if (node.state !== 'running') continue;
       for (let k = 1; k <= this.#plan.keys; k++) {
         const key = `k${k}`;
         // Asked again as a client would: one that still waits for a snapshot whose frame was lost takes a while.
-        for (let tries = 1; ; tries++) {
+        for (let tries = 1; !gone(node); tries++) {
           const outcome = await this.#try(`last-${node.name}.${tries}`, node, 4000, 'get', key, null, (running, open) =>
             this.#read(running, open, key, 4000, new Map()),
           );

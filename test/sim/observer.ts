@@ -95,7 +95,7 @@ export class Observer implements World {
             ...options,
             handlers: {
               ...options.handlers,
-              frame: (from, channel, frame) => {
+              frame: (from, channel, frame, credential) => {
                 if (
                   channel === 'client' &&
                   frame[0] === FRAME.proposeResult &&
@@ -103,7 +103,7 @@ export class Observer implements World {
                 ) {
                   this.sightings.saw('forwarded in vain');
                 }
-                options.handlers.frame(from, channel, frame);
+                options.handlers.frame(from, channel, frame, credential);
               },
             },
           }),

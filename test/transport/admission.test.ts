@@ -6,8 +6,8 @@ import { SECRET, hello, run, side } from './handshake.ts';
 describe('admission', () => {
   test('lets two in that know the secret, and the secret does not travel', () => {
     const result = run(side('dialer'), side('listener'));
-    expect(result.dialer).toEqual({ type: 'admitted', hello: hello('l', '2') });
-    expect(result.listener).toEqual({ type: 'admitted', hello: hello('d', '1') });
+    expect(result.dialer).toEqual({ type: 'admitted', hello: hello('l', '2'), credential: { type: 'secret' } });
+    expect(result.listener).toEqual({ type: 'admitted', hello: hello('d', '1'), credential: { type: 'secret' } });
     expect(result.wire).not.toContain(SECRET);
     expect(result.wire).not.toContain(Buffer.from(SECRET).toString('base64').slice(0, 12));
   });

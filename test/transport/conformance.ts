@@ -166,6 +166,7 @@ export function transportConformance(name: string, makeHarness: () => Harness): 
         name: 'b',
         address: b.transport.address,
         hello: b.hello,
+        credential: { type: 'secret' },
       });
       expect(b.transport.peer(a.id)?.hello).toEqual(a.hello);
       expect(a.transport.peer('1')).toBeUndefined();
