@@ -18,12 +18,18 @@ interface Broadcast {
 const MAX_MISFITS = 8;
 
 export class Broadcasts {
+  readonly #messageBytes: number;
   readonly #bySlot = new Map<number, Broadcast>();
   /** By how often they were sent; in the order in which they came there. Those that were replaced lie there until they are met. */
   readonly #tiers: Broadcast[][] = [];
   // Of one call of `take`, and empty in between.
   readonly #sent: Broadcast[] = [];
   readonly #misfits: Broadcast[] = [];
+
+  /** `messageBytes`: what there is room for in a message that holds nothing else. */
+  constructor(messageBytes: number) {
+    this.#messageBytes = messageBytes;
+  }
 
   get size(): number {
     return this.#bySlot.size;
@@ -65,7 +71,9 @@ export class Broadcasts {
       while (tier.length > 0 && into.length < maxStatements && misfits.length < MAX_MISFITS) {
         const broadcast = tier.pop() as Broadcast;
         if (broadcast.replaced) continue;
-        if (broadcast.bytes > left) {
+        // One that fits into no message has one to itself.
+        const alone = into.length === 0 && broadcast.bytes > this.#messageBytes;
+        if (broadcast.bytes > left && !alone) {
           misfits.push(broadcast);
           continue;
         }

@@ -6,7 +6,7 @@
 import type { Context } from './context.ts';
 import { LIMITS, pushPullIntervalMs } from './settings.ts';
 import { RANK } from './statement.ts';
-import type { Digest, PeerId, Statement, Sync } from './types.ts';
+import type { Digest, MemberId, PeerId, Statement, Sync } from './types.ts';
 
 /** Seeds are tried again after so long, then twice as long, up to the pace at which the dead are. */
 const FIRST_SEED_RETRY_MS = 2000;
@@ -69,6 +69,13 @@ export class Exchange {
     }
   }
 
+  /** There is a way to it. When it is taken for dead it hears of that now, and not only when its turn comes among all that are. */
+  reachable(peer: MemberId): void {
+    const { table } = this.#context;
+    const slot = table.slotOf(peer);
+    if (slot !== undefined && table.rankOf(slot) === RANK.dead) this.#ask(slot);
+  }
+
   /** The updates of the message have been taken in. */
   onDigest(from: PeerId, { count, hash }: Digest, nowMs: number): void {
     const own = this.#digest();
@@ -85,6 +92,9 @@ export class Exchange {
     // The table has only those who are on the list. Who was taken off it hears only so that it has to speak up.
     const verdicts = weaker.flatMap((slot) => table.verdictOf(slot)?.statement ?? []);
     if (verdicts.length > 0) this.#sendPart(from, verdicts, false);
+    // It has come back as it was in an older life: what it does not remember to have said it is told, so that it can say something newer.
+    const itself = weaker.find((slot) => table.statementOf(slot).peerId === from);
+    if (itself !== undefined) this.#sendPart(from, [table.statementOf(itself)], false);
   }
 
   /** Are the seeds needed? */

@@ -48,7 +48,7 @@ class GossipNode implements GossipCore {
   readonly #options: GossipOptions;
   readonly #settings: GossipSettings;
   readonly #table: MemberTable;
-  readonly #broadcasts = new Broadcasts();
+  readonly #broadcasts: Broadcasts;
   readonly #suspicions = new Suspicions();
   readonly #awareness: Awareness;
   readonly #prober: Prober;
@@ -75,7 +75,8 @@ class GossipNode implements GossipCore {
     this.#options = options;
     this.#settings = settingsOf(options);
     const { self, known = [], directory = new Directory(), random, announce = true } = options;
-    const { maxMembers, lhaProbe, awarenessMax } = this.#settings;
+    const { maxMembers, lhaProbe, awarenessMax, updateBytes } = this.#settings;
+    this.#broadcasts = new Broadcasts(updateBytes);
     const { id, peerId, bootEpoch } = self;
     invariant(options.idOf(peerId) === id, 'This member id does not belong to this peer id');
     const incarnation = bootEpoch * INCARNATIONS_PER_BOOT;
@@ -203,6 +204,11 @@ class GossipNode implements GossipCore {
     const others = peers.filter((peer) => peer !== this.#options.self.peerId);
     this.#exchange.join(others, nowMs);
     this.#schedule(nowMs);
+  }
+
+  reachable(id: MemberId, nowMs: number): void {
+    this.#advance(nowMs);
+    if (!this.#leaving) this.#exchange.reachable(id);
   }
 
   leave(nowMs: number): void {
@@ -438,9 +444,10 @@ class GossipNode implements GossipCore {
       return;
     }
     if (statement.incarnation !== own.incarnation) return;
+    // An accuser that is not known may have gone since, and those who heard it believe it: without an answer this node would be dead for them for
+    // ever. To answer in vain costs an incarnation, which any member can have for a lie in its own name as well.
     const author = this.#table.slotOf(statement.by);
-    if (author === undefined) return this.refuse('unknownAuthor');
-    if (!this.#verified(statement, this.#table.statementOf(author).peerId)) return;
+    if (author !== undefined && !this.#verified(statement, this.#table.statementOf(author).peerId)) return;
     // Who is suspected did not answer in time: it may be the slow one (Lifeguard §IV.A).
     this.#counters.refutations++;
     this.#awareness.apply(1);

@@ -240,15 +240,17 @@ export class MemberTable {
     return picked;
   }
 
-  /** A dead member, on the list or no longer on it; null when none is known. */
+  /**
+   * A dead member, on the list or no longer on it; null when none is known. Every other time one that has a replica, if there is any: of those there are few, and
+   * they must not wait behind a thousand agents that are gone for good.
+   */
   pickDead(): number | null {
-    const dead = this.count('dead');
-    if (dead === 0) return null;
-    let nth = Math.floor(this.#random() * dead);
-    for (const [slot, { statement }] of this.#verdicts) {
-      if (statement.kind === 'dead' && nth-- === 0) return slot;
-    }
-    return null;
+    if (this.count('dead') === 0) return null;
+    const dead = [...this.#verdicts].flatMap(([slot, { statement }]) => (statement.kind === 'dead' ? [slot] : []));
+    const replicas = dead.filter((slot) => this.statementOf(slot).role !== 'agent');
+    const isMixed = replicas.length > 0 && replicas.length < dead.length;
+    const among = isMixed && this.#random() < 0.5 ? replicas : dead;
+    return among[Math.floor(this.#random() * among.length)] ?? null;
   }
 
   // Inside.

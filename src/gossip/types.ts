@@ -335,6 +335,8 @@ export interface GossipCore {
   refuse(reason: Refusal): void;
   /** Peers to begin with; they are tried again until somebody has told its table, and whenever nobody else is alive. */
   join(peers: readonly PeerId[], nowMs: number): void;
+  /** There is a link to this member again, whoever made it. When it is taken for dead it hears of that at once, and can speak up. */
+  reachable(id: MemberId, nowMs: number): void;
   /** Says good-bye. The shell goes on ticking until `stats().queued` is 0, or as long as it has patience. */
   leave(nowMs: number): void;
   /** Says something else of this node. Throws ERR_INVALID_ARGUMENT when it is over the limits. */

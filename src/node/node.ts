@@ -544,6 +544,7 @@ export class Node implements KvorumNode {
         logger.info(fields, 'peer is up');
         this.#links.up(peer.id);
         if (isAgent(said)) this.#remote.up(peer, 'agent');
+        this.#joined?.liveness.gossip.reachable(peer.id);
         this.#joined?.liveness.changed();
         return;
       case 'down':

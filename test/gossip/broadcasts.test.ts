@@ -5,6 +5,7 @@ import type { Statement } from '../../src/gossip/types.ts';
 import { alive, suspect } from './solo.ts';
 
 const BYTES = statementBytes(suspect(1, 2));
+const MESSAGE_BYTES = 1360;
 
 function take(broadcasts: Broadcasts, count: number, limit = 10): Statement[] {
   const taken: Statement[] = [];
@@ -14,7 +15,7 @@ function take(broadcasts: Broadcasts, count: number, limit = 10): Statement[] {
 
 describe('statements to be passed on', () => {
   it('those sent least often go first, of those the newest', () => {
-    const broadcasts = new Broadcasts();
+    const broadcasts = new Broadcasts(MESSAGE_BYTES);
     const [a, b, c] = [suspect(1, 9), suspect(2, 9), suspect(3, 9)];
     broadcasts.put(1, a);
     broadcasts.put(2, b);
@@ -26,7 +27,7 @@ describe('statements to be passed on', () => {
   });
 
   it('each is sent so many times and no more', () => {
-    const broadcasts = new Broadcasts();
+    const broadcasts = new Broadcasts(MESSAGE_BYTES);
     broadcasts.put(1, suspect(1, 9));
     for (let i = 0; i < 3; i++) expect(take(broadcasts, 5, 3)).toHaveLength(1);
     expect(take(broadcasts, 5, 3)).toEqual([]);
@@ -34,7 +35,7 @@ describe('statements to be passed on', () => {
   });
 
   it('what is newly said of a member takes the place of what was said before, and is sent as often as if it were the first', () => {
-    const broadcasts = new Broadcasts();
+    const broadcasts = new Broadcasts(MESSAGE_BYTES);
     broadcasts.put(1, suspect(1, 9));
     take(broadcasts, 1, 2);
     const refuted = alive(1, 1);
@@ -46,7 +47,7 @@ describe('statements to be passed on', () => {
   });
 
   it('never more bytes than there is room for; what is smaller and comes later still fits', () => {
-    const broadcasts = new Broadcasts();
+    const broadcasts = new Broadcasts(MESSAGE_BYTES);
     const small = suspect(1, 9);
     const large = alive(2, 0, { metadata: new Uint8Array(400) });
     broadcasts.put(1, small);
@@ -59,7 +60,7 @@ describe('statements to be passed on', () => {
   });
 
   it('never more statements than a message may have', () => {
-    const broadcasts = new Broadcasts();
+    const broadcasts = new Broadcasts(MESSAGE_BYTES);
     for (let i = 1; i <= 10; i++) broadcasts.put(i, suspect(i, 99));
     const taken: Statement[] = [suspect(50, 99)];
     broadcasts.take(taken, 1e6, 4, 10);
@@ -67,12 +68,27 @@ describe('statements to be passed on', () => {
   });
 
   it('keeps one for each member, however often they change', () => {
-    const broadcasts = new Broadcasts();
+    const broadcasts = new Broadcasts(MESSAGE_BYTES);
     for (let round = 0; round < 2000; round++) {
       for (let member = 1; member <= 5; member++) broadcasts.put(member, suspect(member, 9, round));
       if (round % 7 === 0) take(broadcasts, 2);
     }
     expect(broadcasts.size).toBe(5);
     expect(broadcasts.held).toBeLessThanOrEqual(5 * 4 + 5 * 16);
+  });
+
+  it('one that fits into no message has one to itself', () => {
+    const broadcasts = new Broadcasts(MESSAGE_BYTES);
+    const huge = alive(1, 0, { addresses: Array.from({ length: 8 }, (_, i) => `${'h'.repeat(240)}.example:${i}`) });
+    expect(statementBytes(huge)).toBeGreaterThan(MESSAGE_BYTES);
+    const small = suspect(2, 9);
+    broadcasts.put(1, huge);
+    broadcasts.put(2, small);
+    const messages = [1, 2, 3].map(() => {
+      const taken: Statement[] = [];
+      broadcasts.take(taken, MESSAGE_BYTES, 64, 1);
+      return taken;
+    });
+    expect(messages).toEqual([[small], [huge], []]);
   });
 });

@@ -73,6 +73,19 @@ describe('the order of probing', () => {
     expect(table.pickDead()).toBeNull();
   });
 
+  it('every other time a dead one that has a replica is asked, however many agents are dead', () => {
+    const table = tableOf(42);
+    const voter = table.add(alive(50, 0, { role: 'voter' }), forgetNobody);
+    for (let i = 1; i <= 41; i++) table.judge(slot(table, i), dead(i, 50), 0);
+    if (voter === null) throw new Error('there was room');
+    table.judge(voter, dead(50, 1), 0);
+    const picked = Array.from({ length: 200 }, () => table.pickDead());
+    const times = picked.filter((at) => at === voter).length;
+    expect(times).toBeGreaterThan(70);
+    expect(times).toBeLessThan(140);
+    expect(new Set(picked).size).toBeGreaterThan(30);
+  });
+
   it('alone there is nobody to probe, to pick or to ask', () => {
     const table = tableOf(1);
     expect(table.nextTarget(0, 0)).toBeNull();

@@ -430,6 +430,7 @@ export class Agent implements KvorumNode {
     if (event.type === 'up') {
       if (this.#joined !== null && !isAgent(peer.hello)) this.#upstream.up(peer);
       this.#links.up(peer.id);
+      this.#joined?.gossip.reachable(peer.id);
     } else if (event.type === 'down') {
       this.#upstream.down(peer.id);
       this.#links.down(peer.id);

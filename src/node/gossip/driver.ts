@@ -176,6 +176,13 @@ export class GossipDriver {
     this.#turn();
   }
 
+  /** There is a link to this peer again. */
+  reachable(id: MemberId): void {
+    if (this.#closed) return;
+    this.#core.reachable(id, this.#options.env.now());
+    this.#turn();
+  }
+
   /** What this node says of itself may have changed. */
   refresh(): void {
     if (this.#closed) return;

@@ -139,6 +139,25 @@ test('scenario 20: a cluster split for longer than its dead are gossiped to is o
   await cluster.run(cluster.node('n1').call((node) => node.put('a', '1')));
 });
 
+test('who can be reached again hears at once that it was taken for dead', async () => {
+  cluster = await simCluster({
+    seed: 5,
+    nodes: 5,
+    // Nobody asks the dead in the time of this test.
+    gossip: { gossipToTheDeadMs: 3000, deadRetryIntervalMs: 3_600_000 },
+  });
+  await cluster.until(met, 'all have met');
+  const few = ['n1', 'n2'];
+  const many = ['n3', 'n4', 'n5'];
+  cluster.partition(few, many);
+  const all = (how: string, mine: readonly string[], theirs: readonly string[]): boolean =>
+    mine.every((name) => theirs.every((other) => health(name, other) === how));
+  await cluster.until(() => all('unreachable', few, many) && all('unreachable', many, few), 'two halves');
+  await cluster.advance(20_000);
+  cluster.heal();
+  await cluster.until(() => all('alive', few, many) && all('alive', many, few), 'one cluster again', 30_000);
+});
+
 test('what a node says of itself is shown by all, its role as the configuration has it', async () => {
   cluster = await simCluster({ seed: 6 });
   const joiner = cluster.add('n4', { role: 'learner', metadata: { zone: 'b', rack: '7' } });
