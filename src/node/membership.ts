@@ -4,7 +4,7 @@
  */
 import { KvorumError } from '../errors.ts';
 import { parseMembers } from '../machine/members.ts';
-import type { ConfigurationChange, ConfigRefusal, NodeId } from '../raft/types.ts';
+import type { ConfigurationChange, ConfigRefusal, NodeId, ProposeConfigResult } from '../raft/types.ts';
 import type { Channel } from '../transport/types.ts';
 import type { Environment } from './env.ts';
 import { decodeMemberCall, decodeMemberResult, encodeMemberCall, encodeMemberResult, FRAME } from './member-frames.ts';
@@ -144,31 +144,65 @@ export class Membership {
       throw new KvorumError('ERR_OVERLOADED', 'too many changes of the members are waiting');
     }
     let why: KvorumError | null = null;
+    let isConfirmed = false;
     for (;;) {
       if (replica.softState.role !== 'leader') throw notLeading();
       // Before that, what is in force may not be what is committed, and nothing can be proposed anyway.
       if (replica.reign !== null) {
-        const plan = this.#plan(operation);
-        if (plan.type === 'done') {
-          // In force is not committed: what an answer says must not be cut off again.
-          const { configuration, configurationCommitted } = replica.core.status();
-          if (configurationCommitted && configuration.votersOutgoing.length === 0) return this.#answer(plan, false);
-          why = refused('changePending');
-        } else if (plan.type === 'change') {
-          const result = replica.proposeConfig(plan.change);
-          if (result.status === 'accepted') {
-            await this.#applied(result.index, result.term, deadline);
-            return this.#answer(plan, true);
-          }
-          if (result.status === 'unchanged') return this.#answer(plan, false);
-          if (result.status === 'notLeader') throw notLeading();
-          why = refused(result.reason);
-        } else {
-          why = notCaughtUp(plan.member.name);
+        const plan = this.#planned(operation);
+        const result = plan.type === 'change' ? replica.proposeConfig(plan.change) : NOTHING_PROPOSED;
+        if (result.status === 'accepted') {
+          await this.#applied(result.index, result.term, deadline);
+          return this.#answer(plan, true);
         }
+        if (result.status === 'notLeader') throw notLeading();
+        if (result.status === 'refused') why = refused(result.reason);
+        else if (plan.type === 'wait') why = notCaughtUp(plan.member.name);
+        else if (!this.#isSettled) why = refused('changePending');
+        else if (!isConfirmed) {
+          // Another may lead since, and have changed what this node goes by.
+          await this.#confirm(deadline, signal);
+          isConfirmed = true;
+          continue;
+        } else if (plan.type === 'refused') throw plan.error;
+        else return this.#answer(plan, false);
       }
       if (env.now() >= deadline) throw why ?? notLeading();
       await this.#pause('before', signal);
+      isConfirmed = false;
+    }
+  }
+
+  /** In force is not committed: what an answer says must not be cut off again. */
+  get #isSettled(): boolean {
+    const { configuration, configurationCommitted } = this.#options.replica.core.status();
+    return configurationCommitted && configuration.votersOutgoing.length === 0;
+  }
+
+  /** Resolves when this node is known to have led after the call, and to have what was committed by then. */
+  #confirm(deadline: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const aborted = (): void => reject(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
+      signal?.addEventListener('abort', aborted, { once: true });
+      this.#options.replica.read({
+        deadline,
+        done: (error) => {
+          signal?.removeEventListener('abort', aborted);
+          if (error === null) resolve();
+          else if (KvorumError.is(error, 'ERR_TIMEOUT')) reject(notLeading());
+          else reject(error);
+        },
+      });
+    });
+  }
+
+  /** A plan, or why there is none, as far as this node knows. */
+  #planned(operation: MemberOperation): Plan | Refused {
+    try {
+      return this.#plan(operation);
+    } catch (error) {
+      if (KvorumError.is(error)) return { type: 'refused', member: null, error };
+      throw error;
     }
   }
 
@@ -189,8 +223,7 @@ export class Membership {
     }
   }
 
-  #answer(plan: Exclude<Plan, { type: 'wait' }>, changed: boolean): MemberChanged {
-    const { member } = plan;
+  #answer({ member }: Plan | Refused, changed: boolean): MemberChanged {
     if (member === null) return { id: '', name: '', role: 'learner', changed };
     const { configuration } = this.#options.replica.core.status();
     return { id: member.id, name: member.name, role: roleOf(configuration, member.id), changed };
@@ -265,6 +298,15 @@ export class Membership {
     });
   }
 }
+
+/** As the leader sees it, the change cannot be made. */
+interface Refused {
+  readonly type: 'refused';
+  readonly member: null;
+  readonly error: KvorumError;
+}
+
+const NOTHING_PROPOSED: ProposeConfigResult = { status: 'unchanged' };
 
 const ANSWER_GRACE_MS = 1000;
 
