@@ -189,7 +189,7 @@ export class Membership {
         done: (error) => {
           signal?.removeEventListener('abort', aborted);
           if (error === null) resolve();
-          else if (KvorumError.is(error, 'ERR_TIMEOUT')) reject(notLeading());
+          else if (error.code === 'ERR_TIMEOUT') reject(notLeading());
           else reject(error);
         },
       });

@@ -37,6 +37,7 @@ import type { MemberInfo, Members } from '../member-types.ts';
 import { Observation } from '../observation.ts';
 import { resolveOptions, type ResolvedOptions } from '../options.ts';
 import type { Platform } from '../platform.ts';
+import type { RemoteNode } from '../remote/remote-node.ts';
 import { isClient } from '../remote/server.ts';
 import type { Server } from '../node.ts';
 import type {
@@ -140,26 +141,27 @@ export class Agent implements KvorumNode {
     this.#upstream = new Upstream({
       send: (to, parts) => this.#transport.send(to, 'client', parts),
       isWell: (id) => (this.#joined?.gossip.member(id)?.state ?? 'alive') === 'alive',
+      now: () => platform.env.now(),
       random: () => platform.env.random(),
       soon: (task) => platform.env.soon(task),
     });
-    const deferred = deferServices((action) => this.#ask(() => action(this.#upstream.node)));
+    const deferred = deferServices((action) => this.#ask(action));
     this.leases = deferred.leases;
     this.locks = deferred.locks;
     this.elections = deferred.elections;
     this.barriers = deferred.barriers;
     this.counters = deferred.counters;
-    const members = (): Members => this.#upstream.node.members;
     this.members = {
-      add: (member, call) => this.#ask(() => members().add(member, call)),
-      promote: (member, call) => this.#ask(() => members().promote(member, call)),
-      demote: (member, call) => this.#ask(() => members().demote(member, call)),
-      replace: (member, by, call) => this.#ask(() => members().replace(member, by, call)),
-      remove: (member, call) => this.#ask(() => members().remove(member, call)),
-      createToken: (call) => this.#ask(() => members().createToken(call)),
+      add: (member, call) => this.#ask(({ members }) => members.add(member, call)),
+      promote: (member, call) => this.#ask(({ members }) => members.promote(member, call)),
+      demote: (member, call) => this.#ask(({ members }) => members.demote(member, call)),
+      replace: (member, by, call) => this.#ask(({ members }) => members.replace(member, by, call)),
+      remove: (member, call) => this.#ask(({ members }) => members.remove(member, call)),
+      createToken: (call) => this.#ask(({ members }) => members.createToken(call)),
       list: async ({ signal } = {}) => {
         signal?.throwIfAborted();
-        return await this.#ask(() => Promise.resolve(this.cluster().members));
+        this.#assertJoined();
+        return this.cluster().members;
       },
       watch: ({ signal } = {}) =>
         new Observation<readonly MemberInfo[]>({
@@ -204,38 +206,38 @@ export class Agent implements KvorumNode {
   // Callers.
 
   put(key: Key, value: Value, options?: PutOptions): Promise<PutAnswer> {
-    return this.#ask(() => this.#upstream.node.put(key, value, options));
+    return this.#ask((node) => node.put(key, value, options));
   }
 
   get(key: Key, options?: ReadOptions): Promise<GetAnswer> {
-    return this.#ask(() => this.#upstream.node.get(key, options));
+    return this.#ask((node) => node.get(key, options));
   }
 
   delete(key: Key, options?: WriteOptions): Promise<DeleteAnswer> {
-    return this.#ask(() => this.#upstream.node.delete(key, options));
+    return this.#ask((node) => node.delete(key, options));
   }
 
   deleteRange(
     range: { prefix: Key } | { start: Key; end: Key | null },
     options?: MutationOptions,
   ): Promise<DeleteAnswer> {
-    return this.#ask(() => this.#upstream.node.deleteRange(range, options));
+    return this.#ask((node) => node.deleteRange(range, options));
   }
 
   list(options?: ListOptions): Promise<ListAnswer> {
-    return this.#ask(() => this.#upstream.node.list(options));
+    return this.#ask((node) => node.list(options));
   }
 
   txn(request: TxnRequest, options?: MutationOptions): Promise<TxnAnswer> {
-    return this.#ask(() => this.#upstream.node.txn(request, options));
+    return this.#ask((node) => node.txn(request, options));
   }
 
   watch(options?: WatchOptions): Promise<Watch> {
-    return this.#ask(() => this.#upstream.node.watch(options));
+    return this.#ask((node) => node.watch(options));
   }
 
   compact(revision: number, options?: MutationOptions): Promise<Written & { readonly compactedRevision: number }> {
-    return this.#ask(() => this.#upstream.node.compact(revision, options));
+    return this.#ask((node) => node.compact(revision, options));
   }
 
   transferLeadership(_to?: string, _options?: CallOptions): Promise<{ leader: string | null }> {
@@ -272,10 +274,14 @@ export class Agent implements KvorumNode {
   }
 
   /** An error is always a rejection, never thrown. */
-  async #ask<T>(action: () => Promise<T>): Promise<T> {
+  async #ask<T>(action: (node: RemoteNode) => Promise<T>): Promise<T> {
+    this.#assertJoined();
+    return this.#upstream.ask(action);
+  }
+
+  #assertJoined(): void {
     if (this.#closing !== null || this.#failure !== null) throw new KvorumError('ERR_CLOSED', 'the agent is closed');
     if (this.#joined === null) throw new KvorumError('ERR_NO_LEADER', 'the agent has not joined its cluster yet');
-    return action();
   }
 
   // Coming up.
@@ -473,8 +479,18 @@ export class Agent implements KvorumNode {
       this.#upstream.close(new KvorumError('ERR_CLOSED', 'the agent is closed'));
       this.#links.close();
       await this.#transport.close();
+      await this.#closeStore();
+    }
+  }
+
+  async #closeStore(): Promise<void> {
+    try {
       // What it was about to remember of the others.
       if (this.#failure === null) await commit(this.#store);
+    } catch (error) {
+      const { logger, name } = this.#options;
+      logger.warn({ node: name, error: String(error) }, 'what the agent knew of the others could not be kept');
+    } finally {
       await this.#store.close();
     }
   }

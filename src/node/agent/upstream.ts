@@ -13,16 +13,22 @@ export interface UpstreamOptions {
   send(to: NodeId, parts: readonly Uint8Array[]): boolean;
   /** As gossip has it. */
   readonly isWell: (id: NodeId) => boolean;
+  /** Monotonic. */
+  now(): number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
   /** As `Environment.soon`. */
   soon(task: () => void): void;
 }
 
+/** A member that knows no leader is asked for nothing for so long, while there are others: it may be the only one that is cut off. */
+const PASS_OVER_MS = 3000;
+
 interface Member {
   readonly name: string;
   readonly requester: Requester;
   readonly node: RemoteNode;
+  passedOverUntilMs: number;
 }
 
 export class Upstream {
@@ -64,6 +70,17 @@ export class Upstream {
     return member.node;
   }
 
+  /** Calls `action`; when the member that it asks for that knows no leader, the next call is another one's. The error is the caller's all the same. */
+  async ask<T>(action: (node: RemoteNode) => Promise<T>): Promise<T> {
+    const { node } = this;
+    try {
+      return await action(node);
+    } catch (error) {
+      if (KvorumError.is(error, 'ERR_NO_LEADER')) this.#passOver(node);
+      throw error;
+    }
+  }
+
   has(id: NodeId): boolean {
     return this.#members.has(id);
   }
@@ -78,7 +95,7 @@ export class Upstream {
     });
     requester.revision = this.#revision;
     requester.term = this.#term;
-    this.#members.set(id, { name, requester, node: new RemoteNode(requester) });
+    this.#members.set(id, { name, requester, node: new RemoteNode(requester), passedOverUntilMs: -Infinity });
   }
 
   down(id: NodeId): void {
@@ -103,17 +120,29 @@ export class Upstream {
     this.#members.clear();
   }
 
+  #passOver(node: RemoteNode): void {
+    for (const member of this.#members.values()) {
+      if (member.node === node) member.passedOverUntilMs = this.#options.now() + PASS_OVER_MS;
+    }
+  }
+
   #find(): Member | null {
-    const { isWell, random } = this.#options;
+    const { random } = this.#options;
     const current = this.#current === null ? undefined : this.#members.get(this.#current);
-    if (current !== undefined && this.#current !== null && isWell(this.#current)) return current;
+    if (current !== undefined && this.#current !== null && this.#isGood(this.#current)) return current;
     const ids = [...this.#members.keys()];
-    const well = ids.filter((id) => isWell(id));
-    // One that seems ill is better than none: gossip may be wrong.
-    const choice = well.length > 0 ? well : ids;
-    const id = choice[Math.floor(random() * choice.length)];
+    // One that seems ill is better than none: gossip may be wrong, and so may be who knew no leader.
+    const choice = [ids.filter((id) => this.#isGood(id)), ids.filter((id) => this.#options.isWell(id))].find(
+      ({ length }) => length > 0,
+    );
+    const id = (choice ?? ids)[Math.floor(random() * (choice ?? ids).length)];
     this.#current = id ?? null;
     return id === undefined ? null : (this.#members.get(id) ?? null);
+  }
+
+  #isGood(id: NodeId): boolean {
+    const { isWell, now } = this.#options;
+    return isWell(id) && now() >= (this.#members.get(id)?.passedOverUntilMs ?? 0);
   }
 
   #newest(of: (requester: Requester) => number, least: number): number {

@@ -1,5 +1,6 @@
 /** Agents: peers without a replica, in whole clusters on virtual time. */
 import { afterEach, describe, expect, test } from 'vitest';
+import type { KvorumError } from '../../../src/errors.ts';
 import { simCluster, type SimCluster, type SimClusterOptions } from '../../../src/testing/sim-cluster.ts';
 import type { SimNode } from '../../../src/testing/sim-node.ts';
 
@@ -100,6 +101,36 @@ describe('an agent', () => {
       );
     }
     expect(text((await cluster.run(one.node.get('round'))).entry?.value)).toBe('2');
+  });
+
+  test('goes on at another member when the one that serves it is cut off from the others', async () => {
+    await start();
+    const one = await agent('a1');
+    for (let round = 0; round < 4; round++) {
+      const detail = one.node.readiness().checks.find(({ name }) => name === 'member')?.detail ?? '';
+      const server = detail.split(' ')[0] ?? '';
+      const others = ['n1', 'n2', 'n3'].filter((name) => name !== server);
+      expect(others).toHaveLength(2);
+      cluster.partition([server], others);
+      await cluster.until(() => others.includes(cluster.leader?.name ?? ''), 'the others have a leader');
+      const codes: string[] = [];
+      const put = (): Promise<unknown> => one.node.put('round', String(round), { timeoutMs: 2000 });
+      for (let tries = 0; codes.at(-1) !== 'ok' && tries < 3; tries++) {
+        codes.push(
+          await cluster.run(
+            put().then(
+              () => 'ok',
+              (error: KvorumError) => error.code,
+            ),
+          ),
+        );
+      }
+      // The one that is cut off was asked once or twice: one that led took what it could not commit.
+      expect(codes.slice(0, -1).filter((code) => code !== 'ERR_TIMEOUT' && code !== 'ERR_NO_LEADER')).toEqual([]);
+      expect(codes.at(-1)).toBe('ok');
+      cluster.heal();
+      await cluster.until(() => cluster.nodes.every(({ node }) => node.readiness().ready), 'all is well again');
+    }
   });
 
   test('follows members that are all exchanged', async () => {
