@@ -12,7 +12,9 @@ export interface Candidate {
   readonly head: number;
   /** How deep it was found first: 1 for one that this node knew. */
   readonly depth: number;
-  /** `slow`: asked, and late. */
+  /** How many of its addresses were known when it was asked last. */
+  tried: number;
+  /** `slow`: asked, and late. `failed`: at all addresses that are known. */
   state: 'fresh' | 'asked' | 'slow' | 'answered' | 'failed';
   /** Bits of the paths that have heard of it. */
   paths: number;
@@ -100,8 +102,14 @@ export function candidateOf(target: DhtId, contact: Contact, depth: number): Can
     contact,
     head: distanceHead(target, contact.id),
     depth,
+    tried: 0,
     state: 'fresh',
     paths: 0,
     record: null,
   };
+}
+
+/** It did not answer. Another may have named more addresses meanwhile. */
+export function fail(candidate: Candidate): void {
+  candidate.state = candidate.contact.addresses.length > candidate.tried ? 'fresh' : 'failed';
 }

@@ -1,6 +1,7 @@
 /** Running queries: asks whom their searches want to ask, takes in what comes, stores what is to be stored, and tells the result. */
 import { equalBytes, log2Distance } from './id.ts';
 import { LIMITS } from './limits.ts';
+import { fail } from './path.ts';
 import type { Candidate, Path } from './path.ts';
 import { Query } from './query.ts';
 import type { QueryPlan, UpkeepKind } from './query.ts';
@@ -98,7 +99,7 @@ export class Queries {
     if (query !== null && query.phase !== 'over') {
       query.failures += 1;
       if (search !== null) {
-        search.candidate.state = 'failed';
+        fail(search.candidate);
         this.#landed(query, pending);
       }
       this.#trace(query, pending, { outcome, contacts: 0, fresh: 0, records: 0 });
@@ -199,6 +200,7 @@ export class Queries {
     const { recordKind: kind, plan } = query;
     const asked = kind === null ? 'FindNode' : 'FindRecords';
     candidate.state = 'asked';
+    candidate.tried = candidate.contact.addresses.length;
     path.inFlight += 1;
     query.waiting += 1;
     query.requests += 1;

@@ -11,6 +11,9 @@ import type { Contact, DhtId } from './types.ts';
 /** Nodes that one search has heard of: more than honest answers to all its requests would name. */
 const MAX_KNOWN = 8_192;
 
+/** Addresses of a node that are taken from one who names it. */
+const ADDRESSES_OF_ONE = 2;
+
 export class Search {
   readonly target: DhtId;
   readonly paths: readonly Path[];
@@ -41,12 +44,12 @@ export class Search {
     for (const contact of contacts) {
       const known = this.#known.get(contact.peerId);
       if (known !== undefined) {
-        if (known.state === 'fresh' && known.contact !== contact) mergeAddresses(known, contact);
+        if (known.state !== 'answered' && known.contact !== contact) mergeAddresses(known, contact);
         if (path.add(known)) fresh += 1;
         continue;
       }
       if (this.#known.size >= MAX_KNOWN || !isGenuine(contact)) continue;
-      const candidate = candidateOf(this.target, contact, from.depth + 1);
+      const candidate = candidateOf(this.target, withAddresses(contact, []), from.depth + 1);
       this.#known.set(contact.peerId, candidate);
       if (path.add(candidate)) fresh += 1;
     }
@@ -63,12 +66,20 @@ export class Search {
   }
 }
 
-/** Of two who name one node with other addresses, one may be lying: the shell gets to try both. */
+/** Of two who name one node with other addresses, one may be lying: the shell gets to try both, and tries again when the first were of no use. */
 function mergeAddresses(candidate: Candidate, other: Contact): void {
   const { contact } = candidate;
   if (!equalBytes(contact.id, other.id)) return;
-  const more = other.addresses.filter((address) => !contact.addresses.includes(address));
+  const more = withAddresses(other, contact.addresses).addresses;
   const room = LIMITS.addresses - contact.addresses.length;
   if (more.length === 0 || room <= 0) return;
   candidate.contact = { ...contact, addresses: [...contact.addresses, ...more.slice(0, room)] };
+  if (candidate.state === 'failed') candidate.state = 'fresh';
+}
+
+/** Some that are not among `known`: whoever names a node fills not all the room that there is for its addresses. */
+function withAddresses(contact: Contact, known: readonly string[]): Contact {
+  const addresses = contact.addresses.filter((address) => !known.includes(address));
+  if (addresses.length <= ADDRESSES_OF_ONE && addresses.length === contact.addresses.length) return contact;
+  return { ...contact, addresses: addresses.slice(0, ADDRESSES_OF_ONE) };
 }

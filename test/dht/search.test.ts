@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
+import { fail } from '../../src/dht/path.ts';
 import type { Candidate, Path } from '../../src/dht/path.ts';
 import { Search } from '../../src/dht/search.ts';
 import type { Contact, DhtId } from '../../src/dht/index.ts';
@@ -205,6 +206,46 @@ describe('disjoint paths (S/Kademlia §4.4)', () => {
     // Another id under its name is a forgery.
     search.learn(path, from, [{ ...wanted, id: idOfNumber(2), addresses: ['other:1'] }], () => true);
     expect(path.next()?.contact).toEqual({ ...wanted, addresses: ['wrong:1', 'right:1'] });
+  });
+
+  it('asks again at the addresses that another names, when a liar came first and filled all that there is', () => {
+    const target = idOfNumber(0);
+    const genuine = contactAt(idOfNumber(1));
+    const named = (by: string): Contact => ({
+      ...genuine,
+      addresses: [1, 2, 3, 4, 5, 6, 7, 8].map((n) => `${by}:${n}`),
+    });
+    const search = new Search(target, 3, 2, [contactAt(idOfNumber(64)), contactAt(idOfNumber(65))]);
+    const [first, second] = search.paths as [Path, Path];
+    const ask = (path: Path): Candidate => {
+      const candidate = path.next() as Candidate;
+      candidate.state = 'asked';
+      candidate.tried = candidate.contact.addresses.length;
+      return candidate;
+    };
+    const [liar, honest] = [ask(first), ask(second)];
+    liar.state = 'answered';
+    search.learn(first, liar, [named('liar')], () => true);
+    const wanted = ask(first);
+    expect(wanted.contact).toEqual({ ...genuine, addresses: ['liar:1', 'liar:2'] });
+    honest.state = 'answered';
+    search.learn(second, honest, [named('honest')], () => true);
+    fail(wanted);
+    expect([wanted.state, wanted.contact.addresses.slice(2)]).toEqual(['fresh', ['honest:1', 'honest:2']]);
+    expect(ask(second)).toBe(wanted);
+    fail(wanted);
+    expect(wanted.state).toBe('failed');
+    // Who failed for good at all that was known is asked again when more is known, as long as there is room.
+    for (const by of ['b', 'c', 'd']) {
+      search.learn(second, honest, [named(by)], () => true);
+      if (wanted.state === 'fresh') {
+        ask(first);
+        fail(wanted);
+      }
+    }
+    expect(wanted.contact.addresses).toHaveLength(8);
+    expect(wanted.state).toBe('failed');
+    expect(search.isOver).toBe(true);
   });
 
   it('believes in no contact that is not genuine', () => {

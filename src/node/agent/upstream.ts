@@ -141,8 +141,8 @@ export class Upstream {
   }
 
   #isGood(id: NodeId): boolean {
-    const { isWell, now } = this.#options;
-    return isWell(id) && now() >= (this.#members.get(id)?.passedOverUntilMs ?? 0);
+    const untilMs = this.#members.get(id)?.passedOverUntilMs ?? 0;
+    return this.#options.isWell(id) && this.#options.now() >= untilMs;
   }
 
   #newest(of: (requester: Requester) => number, least: number): number {
