@@ -19,6 +19,7 @@ const ROUNDS: Readonly<Record<CaseName, number>> = {
   load: 1,
   failover: 20,
   restart: 5,
+  agents: 3,
   stages: 3,
 };
 const KEYS: Readonly<Record<CaseName, number>> = {
@@ -29,6 +30,7 @@ const KEYS: Readonly<Record<CaseName, number>> = {
   load: 500_000,
   failover: 0,
   restart: 100_000,
+  agents: 0,
   stages: 50_000,
 };
 
@@ -72,6 +74,7 @@ Cases:
   load       memory, disk and restart time with many keys
   failover   SIGKILL to the leader: time until a survivor acknowledges a write
   restart    SIGKILL to all three at once: time until they answer again
+  agents     a hundred agents in ten processes: what one costs, when all know all, and the death of one
   stages     what a numbered put costs the main thread of a node, in one process
 
 Examples:
@@ -81,7 +84,7 @@ Examples:
   npm run bench -- failover --rounds 5 -o json`,
   )
   .showHelpAfterError('(--help says more)')
-  .argument('<case>', 'put, get, lock, watch, load, failover, restart or stages', (text: string): CaseName => {
+  .argument('<case>', 'put, get, lock, watch, load, failover, restart, agents or stages', (text: string): CaseName => {
     if (!Object.hasOwn(CASES, text)) throw new InvalidArgumentError(`There are: ${Object.keys(CASES).join(', ')}.`);
     return text as CaseName;
   })
@@ -147,6 +150,7 @@ async function main(name: CaseName, flags: Flags): Promise<void> {
   if (flags.vs === 'etcd') {
     skipped = whyNoEtcd(flags.loadProgram);
     if (skipped === null && name === 'stages') skipped = 'stages are measured in one process';
+    if (skipped === null && name === 'agents') skipped = 'it has no agents';
     if (skipped === null && name === 'watch') skipped = 'there is no load program of watches for it';
     if (skipped === null && options.rate !== null) skipped = "etcd's load program has a closed loop only";
   }
@@ -189,6 +193,7 @@ function describe(name: CaseName, options: CaseOptions): string {
   const { clients, seconds, warmupSeconds, rounds, keys, rate, stale } = options;
   if (name === 'load' || name === 'restart') return `${keys} keys of 256 bytes, ${rounds} rounds`;
   if (name === 'stages') return `${keys} numbered puts of 256 bytes, ${clients} clients, ${rounds} rounds`;
+  if (name === 'agents') return `100 agents in ten processes, ${seconds} s of rest, ${rounds} rounds`;
   if (name === 'failover') return `${rounds} kills of the leader`;
   const time = `${seconds} s after ${warmupSeconds} s, ${rounds} rounds`;
   const via = options.via === 'http' ? '' : `, via ${options.via}`;

@@ -1,6 +1,7 @@
 /** What is measured. Each case gives rounds; a round has the figures of our cluster and, beside it, of etcd. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { measureAgents } from './agents.ts';
 import type { Cluster, Via } from './cluster.ts';
 import { EtcdCluster } from './etcd-cluster.ts';
 import { KvorumCluster, LOAD_KEYS } from './kvorum-cluster.ts';
@@ -8,7 +9,7 @@ import type { LoadResult } from './result.ts';
 import { measureStages } from './stages.ts';
 import type { Workshop } from './workshop.ts';
 
-export type CaseName = 'put' | 'get' | 'lock' | 'watch' | 'load' | 'failover' | 'restart' | 'stages';
+export type CaseName = 'put' | 'get' | 'lock' | 'watch' | 'load' | 'failover' | 'restart' | 'agents' | 'stages';
 
 export interface CaseOptions {
   readonly via: Via;
@@ -55,6 +56,7 @@ export interface Case {
   readonly run: (bench: Bench) => AsyncGenerator<Round>;
 }
 
+const AGENT_LOAD = join(import.meta.dirname, 'agent-load.ts');
 const WATCH_WRITERS = 8;
 /** Between the end of a restart and the next kill, and between a load and the look at memory. */
 const SETTLE_MS = 1000;
@@ -116,6 +118,20 @@ export const CASES: Readonly<Record<CaseName, Case>> = {
       { key: 'restartAllMs', title: 'all nodes healthy, ms', digits: 0, better: 'less' },
     ],
     run: restarts,
+  },
+  agents: {
+    figures: [
+      { key: 'joinedMs', title: 'all joined ms', digits: 0, better: 'less' },
+      { key: 'knowAllMs', title: 'all know all ms', digits: 0, better: 'less' },
+      { key: 'agentCpuPercent', title: 'CPU % an agent', digits: 2, better: 'less' },
+      { key: 'agentMiB', title: 'MiB an agent', digits: 1, better: 'less' },
+      { key: 'processMiB', title: 'MiB of eleven', digits: 0, better: 'less' },
+      { key: 'memberCpuPercent', title: 'CPU % a member', digits: 2, better: 'less' },
+      { key: 'memberAloneCpuPercent', title: 'without agents', digits: 2, better: 'less' },
+      { key: 'deathFirstMs', title: 'death known to one ms', digits: 0, better: 'less' },
+      { key: 'deathAllMs', title: 'to all ms', digits: 0, better: 'less' },
+    ],
+    run: (bench) => paired({ ...bench, etcdPrograms: null }, async (cluster) => await agents(cluster, bench)),
   },
   stages: {
     figures: [
@@ -192,6 +208,11 @@ async function watches(cluster: Cluster, { options }: Bench): Promise<Figures> {
     return result;
   });
   return { ...figures, puts };
+}
+
+async function agents(cluster: Cluster, { workshop, options, say }: Bench): Promise<Figures> {
+  if (!(cluster instanceof KvorumCluster)) throw new Error('etcd has no agents');
+  return await measureAgents(workshop, cluster, { seconds: options.seconds, program: AGENT_LOAD, say });
 }
 
 /** A load with what it cost the servers. */

@@ -80,6 +80,15 @@ export class KvorumCluster extends Cluster {
     return this.workshop.start(process.execPath, [EMBEDDED_LOAD, JSON.stringify(options)]);
   }
 
+  /** Whatever a node needs to join. */
+  joining(): { readonly join: readonly string[]; readonly secret: string } {
+    return { join: this.#peerAddresses, secret: this.#secret };
+  }
+
+  urls(): string[] {
+    return this.#httpAddresses.map((address) => `http://${address}`);
+  }
+
   async read(node: number, key: string | null): Promise<boolean> {
     const value = await askBytes(`http://${this.#httpAddresses[node]}/v1/kv/${key ?? 'health'}`);
     return value !== null && (key === null || value.length === VALUE_BYTES);

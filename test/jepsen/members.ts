@@ -12,6 +12,7 @@ export interface MemberView {
   readonly name: string;
   readonly id: string;
   readonly role: string;
+  readonly health: string;
 }
 
 /** As this node knows them; null when it does not answer. */

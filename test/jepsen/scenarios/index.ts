@@ -10,6 +10,7 @@ import { exactlyOnce } from './exactly-once.ts';
 import { fencedHolder } from './fenced-holder.ts';
 import { figure8 } from './figure-8.ts';
 import { flippedByte } from './flipped-byte.ts';
+import { gossipSplit } from './gossip-split.ts';
 import { isolatedLeader } from './isolated-leader.ts';
 import { killLoop } from './kill-loop.ts';
 import { leaseLeaderChange } from './lease-leader-change.ts';
@@ -49,6 +50,7 @@ export const scenarios: readonly Scenario[] = [
   thousandWatchers,
   poisonedLeader,
   slowDisk,
+  gossipSplit,
 ];
 
 export interface ScenarioOptions {

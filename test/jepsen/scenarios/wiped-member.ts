@@ -3,17 +3,21 @@ import { rmSync } from 'node:fs';
 import { expectEnds } from '../faults/equipment.ts';
 import { asidePath, copyDirectory, emptyDirectory } from '../faults/files.ts';
 import { startAndSee } from '../faults/starting.ts';
+import type { RealNode } from '../lab-node.ts';
+import { isVoterEverywhere, makeNew, membersAt } from '../members.ts';
 import type { Scenario } from './scenario.ts';
 import { everywhere } from './scenario.ts';
+import type { Stage } from './stage.ts';
 
 const ALONE_MS = 6000;
 const START_TIMEOUT_MS = 15_000;
+const REPLACE_TIMEOUT_MS = 40_000;
 
 export const wipedMember: Scenario = {
   number: 12,
   name: 'wiped-member',
   about:
-    'a member whose data directory was emptied comes back under its old name: it is refused, and never makes a majority',
+    'a member whose data directory was emptied comes back under its old name: it is refused, and never makes a majority; by one command it is replaced',
   probe: everywhere,
   async run(stage) {
     const { recorder, chance } = stage;
@@ -59,5 +63,34 @@ export const wipedMember: Scenario = {
     expectEnds(wiped, []);
     const restored = await startAndSee(wiped, START_TIMEOUT_MS);
     stage.must(restored.kind === 'ready', `with its own data again ${wiped.name} serves`);
+    await isReplaced(stage, wiped);
   },
 };
+
+/** What is to be done about a disk that is gone: one command, and the identity of before is nobody's any more. */
+async function isReplaced(stage: Stage, wiped: RealNode): Promise<void> {
+  const before = (await membersAt(wiped))?.find(({ name }) => name === wiped.name)?.id ?? null;
+  stage.needs(before !== null, `${wiped.name} says who it is`);
+  await wiped.kill('SIGKILL');
+  const [old, current] = [asidePath(wiped.dataDir, 'old'), asidePath(wiped.dataDir, 'new')];
+  copyDirectory(wiped.dataDir, old);
+  await makeNew(stage.lab, wiped, { replaces: true });
+  const start = await startAndSee(wiped, REPLACE_TIMEOUT_MS);
+  stage.must(start.kind === 'ready', `on an empty disk and with --replace ${wiped.name} is a new node`);
+  const isVoter = async (): Promise<boolean> => await isVoterEverywhere(stage.lab, wiped, before);
+  stage.must(await stage.comes(isVoter, REPLACE_TIMEOUT_MS), `${wiped.name} is a voter under a new identity`);
+
+  await wiped.kill('SIGKILL');
+  copyDirectory(wiped.dataDir, current);
+  copyDirectory(old, wiped.dataDir);
+  expectEnds(wiped, ['ERR_MEMBER_REMOVED']);
+  const revenant = await startAndSee(wiped, START_TIMEOUT_MS);
+  const isTold = revenant.kind === 'ended' && revenant.code === 'ERR_MEMBER_REMOVED';
+  stage.must(isTold, `with the disk of before ${wiped.name} is told that it was removed`);
+  await wiped.kill('SIGKILL');
+  copyDirectory(current, wiped.dataDir);
+  for (const copy of [old, current]) rmSync(copy, { recursive: true });
+  expectEnds(wiped, []);
+  const again = await startAndSee(wiped, START_TIMEOUT_MS);
+  stage.must(again.kind === 'ready', `with its new disk ${wiped.name} serves`);
+}
