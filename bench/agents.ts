@@ -49,7 +49,7 @@ export async function measureAgents(
     await sleep(SETTLE_MS);
     const full = crowds.filter(({ agents }) => agents > 1);
     const pids = full.map(({ server }) => server.pid);
-    const [agents = null, members = null] = await Promise.all([
+    const [agents, members] = await Promise.all([
       cpuPercent(pids, seconds),
       cpuPercent(cluster.pids(), seconds),
     ]);
