@@ -7,7 +7,8 @@
  *
  * Answers are stored by `OnceRecords`: of a key each in a record of its own, as are long ones of a session; in memory there is a fingerprint of the request and little
  * else for each. Short answers of a session, as nearly all are, stay in memory and lie in one record a session, its window, which is written once for
- * all entries that are applied together: a record made and a record deleted for each write took a quarter of the time of applying a put.
+ * all entries that are applied together: a record made and a record deleted for each write took a quarter of the time of applying a put. The window has room
+ * for so many; of a session that leaves more unanswered the rest have records of their own, or each write would write all of them again.
  */
 import { invariant } from '../errors.ts';
 import { mix32 } from './checksum.ts';
@@ -24,7 +25,7 @@ export interface OnceRecord {
   readonly result: Uint8Array;
 }
 
-/** A write of a session as it is kept. */
+/** A write of a session as its window has it. */
 export interface KeptWrite {
   readonly sequence: number;
   /** Of the request, low and high word. */
@@ -32,15 +33,14 @@ export interface KeptWrite {
   readonly high: number;
   readonly index: number;
   readonly time: number;
-  /** Null: it has a record of its own. */
-  readonly result: Uint8Array | null;
+  readonly result: Uint8Array;
 }
 
 /** What is kept of a session in one record. */
 export interface OnceWindow {
   /** Everything below is acknowledged. */
   readonly mark: number;
-  /** In any order; those with a record of their own count for nothing here. */
+  /** In any order. Those with a record of their own are not among them. */
   readonly writes: readonly KeptWrite[];
 }
 
@@ -83,18 +83,28 @@ const MAX_EVICTIONS = 8;
 const RECORD_BYTES = 96;
 /** Longer results of sessions have records of their own: a window is written again and again. */
 const MAX_WINDOW_RESULT_BYTES = 256;
+/** So have those that come when so many lie in the window. */
+export const MAX_WINDOW_WRITES = 64;
 /** Keys whose time was over are cut off when there are this many and they are the larger part. */
 const TRIM_FROM = 1024;
 
 /** Of a key: sequence 0, and a record of its own. */
-interface Done extends KeptWrite {
+interface Done extends Omit<KeptWrite, 'result'> {
   readonly bytes: number;
+  /** Null: it has a record of its own. */
+  readonly result: Uint8Array | null;
+}
+
+interface DoneInWindow extends Done {
+  readonly result: Uint8Array;
 }
 
 interface Session {
   /** Everything below is acknowledged. */
   mark: number;
   readonly done: Map<number, Done>;
+  /** Of these: those without a record of their own. */
+  readonly window: Set<DoneInWindow>;
   /** Something changed since its window was written. */
   dirty: boolean;
 }
@@ -212,20 +222,26 @@ export class OnceTable {
   storeSequence(session: string, sequence: number, record: OnceRecord): void {
     const known = this.#sessionOf(session);
     invariant(!known.done.has(sequence), 'the result of a sequence is stored once');
-    const long = record.result.length > MAX_WINDOW_RESULT_BYTES;
-    if (long) this.#records.set(sequenceName(session, sequence), record);
-    known.done.set(sequence, this.#count(doneOf(session, sequence, record, long)));
+    const apart = record.result.length > MAX_WINDOW_RESULT_BYTES || known.window.size >= MAX_WINDOW_WRITES;
+    if (apart) this.#records.set(sequenceName(session, sequence), record);
+    this.#keep(session, known, sequence, record, apart);
     if (record.lowestUnanswered > known.mark) this.#raiseMark(session, known, record.lowestUnanswered);
     this.#touch(session, known);
   }
 
-  /** Once a unit, after its last command: what sessions have besides long results. */
+  #keep(session: string, known: Session, sequence: number, record: OnceRecord, apart: boolean): void {
+    const done = this.#count(doneOf(session, sequence, record, apart));
+    known.done.set(sequence, done);
+    if (isInWindow(done)) known.window.add(done);
+  }
+
+  /** Once a unit, after its last command: what sessions have besides records of writes. */
   writeWindows(): void {
     if (this.#dirty.length === 0) return;
     for (const [session, known] of this.#dirty) {
       known.dirty = false;
       if (this.#sessions.get(session) !== known) continue;
-      this.#records.setWindow(session, { mark: known.mark, writes: [...known.done.values()] });
+      this.#records.setWindow(session, { mark: known.mark, writes: [...known.window] });
     }
     this.#dirty = [];
   }
@@ -239,7 +255,7 @@ export class OnceTable {
   #sessionOf(session: string): Session {
     let known = this.#sessions.get(session);
     if (known === undefined) {
-      known = { mark: 0, done: new Map(), dirty: false };
+      known = { mark: 0, done: new Map(), window: new Set(), dirty: false };
       this.#sessions.set(session, known);
       this.#bytes += session.length + RECORD_BYTES;
     }
@@ -268,6 +284,7 @@ export class OnceTable {
     const done = known.done.get(sequence);
     if (done === undefined) return;
     known.done.delete(sequence);
+    if (isInWindow(done)) known.window.delete(done);
     this.#dropOfSession(session, done);
   }
 
@@ -306,7 +323,7 @@ export class OnceTable {
       return;
     }
     const { session, sequence } = place;
-    this.#sessionOf(session).done.set(sequence, this.#count(doneOf(session, sequence, record, true)));
+    this.#keep(session, this.#sessionOf(session), sequence, record, true);
   }
 
   restoreWindow(session: string, { mark, writes }: OnceWindow): void {
@@ -318,9 +335,9 @@ export class OnceTable {
         ...write,
         fingerprint: [low, high],
         lowestUnanswered: mark,
-        result: result ?? NO_RESULT,
+        result,
       } as const;
-      known.done.set(write.sequence, this.#count(doneOf(session, write.sequence, record, false)));
+      this.#keep(session, known, write.sequence, record, false);
     }
   }
 
@@ -350,6 +367,10 @@ function doneOf(name: string, sequence: number, record: OnceRecord, stored: bool
     bytes,
     result: stored ? null : new Uint8Array(result),
   };
+}
+
+function isInWindow(done: Done): done is DoneInWindow {
+  return done.result !== null;
 }
 
 function repeated(done: Done, [low, high]: readonly [number, number], result: Uint8Array): OnceVerdict {

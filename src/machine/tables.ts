@@ -178,7 +178,7 @@ export function restoreOnce(
 function encodeWindow({ mark, writes }: OnceWindow): unknown[] {
   const fields: unknown[] = [mark];
   for (const { sequence, low, high, index, time, result } of writes.toSorted((a, b) => a.sequence - b.sequence)) {
-    if (result !== null) fields.push(sequence, low, high, index, time, result);
+    fields.push(sequence, low, high, index, time, result);
   }
   return fields;
 }

@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   KEEP_KEYS_MS,
+  MAX_WINDOW_WRITES,
   OnceTable,
   type OnceLimits,
   type OnceRecord,
@@ -37,8 +38,7 @@ class Harness {
         delete: (name) => {
           if (!records.delete(name)) throw new Error(`${name} was deleted twice`);
         },
-        setWindow: (session, { mark, writes }) =>
-          void windows.set(session, { mark, writes: writes.filter(({ result }) => result !== null) }),
+        setWindow: (session, window) => void windows.set(session, window),
         // A session may begin and end before its window was ever written.
         deleteWindow: (session) => void windows.delete(session),
       },
@@ -299,6 +299,60 @@ describe('OnceTable by session', () => {
     once.end('8');
     expect(once.stored()).toEqual(['7:98:98:100', 's7:99']);
     expect(written).toBe(1);
+  });
+});
+
+describe('a session that leaves many writes unanswered', () => {
+  it('has a small window, whatever it leaves: what is above it is written once, not with each write again', () => {
+    const once = new Harness();
+    let written = 0;
+    const { records, windows } = once;
+    const set = windows.set.bind(windows);
+    windows.set = (session, window) => {
+      written += window.writes.length;
+      return set(session, window);
+    };
+    const setRecord = records.set.bind(records);
+    records.set = (name, record) => {
+      written++;
+      return setRecord(name, record);
+    };
+    for (let sequence = 1; sequence <= 900; sequence++) {
+      once.write('7', sequence, 1);
+      once.table.writeWindows();
+    }
+    expect(windows.get('7')?.writes).toHaveLength(MAX_WINDOW_WRITES);
+    expect(records.size).toBe(900 - MAX_WINDOW_WRITES);
+    expect(written).toBeLessThanOrEqual(900 * (MAX_WINDOW_WRITES + 1));
+    for (let i = 0; i < 2; i++) {
+      for (let sequence = 1; sequence <= 900; sequence++) {
+        expect(once.write('7', sequence, 1)).toEqual({ type: 'replay', result: Uint8Array.of(sequence % 256) });
+      }
+      once.index = 900;
+      once.restart();
+    }
+    // What is acknowledged makes room in the window, and goes from both places.
+    expect(once.write('7', 901, 900)).toEqual({ type: 'new' });
+    expect(once.write('7', 902, 901)).toEqual({ type: 'new' });
+    expect(once.stored()).toEqual(['7:901:902', 's7:901']);
+    once.end('7');
+    expect(once.stored()).toEqual([]);
+  });
+
+  it('is read as it was written before windows had a bound, and comes down to it', () => {
+    const once = new Harness();
+    const writes = Array.from({ length: 300 }, (_, i) => {
+      return { sequence: i + 1, low: 1, high: 2, index: i + 1, time: once.time, result: Uint8Array.of(i % 256) };
+    });
+    once.windows.set('7', { mark: 1, writes });
+    once.table.restoreWindow('7', { mark: 1, writes });
+    once.restart();
+    expect(once.write('7', 300, 1)).toEqual({ type: 'replay', result: Uint8Array.of(299 % 256) });
+    once.write('7', 301, 200);
+    expect(once.windows.get('7')?.writes).toHaveLength(300);
+    once.write('7', 302, 290);
+    once.write('7', 303, 290);
+    expect(once.stored()).toEqual(['7:290:290:291:292:293:294:295:296:297:298:299:300:303', 's7:301', 's7:302']);
   });
 });
 
