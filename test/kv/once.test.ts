@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  COSTS,
   KEEP_KEYS_MS,
   MAX_WINDOW_WRITES,
   OnceTable,
@@ -150,12 +153,12 @@ describe('OnceTable by key', () => {
   });
 
   it('refuses new writes of all kinds when it is full by bytes, names included', () => {
-    const once = new Harness({ maxBytes: 3000 });
+    const once = new Harness({ maxBytes: 3700 });
     once.key('a', [1, 2], 1000);
     once.write('7', 1, 0, [1, 2], 1000);
-    expect(once.table.bytes).toBe(2000 + 3 * 96 + 'ka'.length + 2 * '7'.length);
+    expect(once.table.bytes).toBe(2000 + 2 * COSTS.write + COSTS.session + 'ka'.length + 2 * '7'.length);
     once.key('x'.repeat(600));
-    expect(once.table.bytes).toBeLessThan(3000);
+    expect(once.table.bytes).toBeLessThan(3700);
     once.key('y');
     expect(once.key('z')).toEqual({ type: 'full' });
     expect(once.write('8', 1)).toEqual({ type: 'full' });
@@ -203,7 +206,7 @@ describe('OnceTable by session', () => {
   });
 
   it('remembers the mark of a session that has nothing left but that', () => {
-    const once = new Harness({ maxBytes: 1400 });
+    const once = new Harness({ maxBytes: 3000 });
     once.write('7', 1, 1);
     for (const session of ['6', '8', '9']) once.write(session, 1, 1, [1, 2], 300);
     expect(once.write('7', 2, 2)).toEqual({ type: 'full' });
@@ -253,10 +256,10 @@ describe('OnceTable by session', () => {
   });
 
   it('lets go of what is acknowledged with a write that it has no room for, or all sessions would be stuck', () => {
-    const once = new Harness({ maxBytes: 1100 });
+    const once = new Harness({ maxBytes: 2500 });
     // The last one found a little room and took more.
     for (const session of ['6', '7', '8']) once.write(session, 1, 1, [1, 2], 300);
-    expect(once.table.bytes).toBeGreaterThan(1100);
+    expect(once.table.bytes).toBeGreaterThan(2500);
     expect(once.write('9', 1, 1)).toEqual({ type: 'full' });
     expect(once.write('7', 2, 1)).toEqual({ type: 'full' });
     expect(once.write('7', 1, 1)).toMatchObject({ type: 'replay' });
@@ -356,6 +359,55 @@ describe('a session that leaves many writes unanswered', () => {
   });
 });
 
+describe('what the table says that it holds', () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const heap = (): number => {
+    collect();
+    collect();
+    const { used_heap_size: used, external_memory: external } = getHeapStatistics();
+    return used + external;
+  };
+  const COUNT = 40_000;
+  const record = (index: number, result: Uint8Array): OnceRecord => ({
+    // As large as they are in earnest: small integers would take no room of their own.
+    fingerprint: [(index * 2_654_435_761) >>> 0, (index * 2_246_822_519) >>> 0],
+    index: 2 ** 32 + index,
+    time: 1_800_000_000_000 + index,
+    lowestUnanswered: 0,
+    result,
+  });
+  const [short, long] = [new Uint8Array(12), new Uint8Array(300)];
+  /** One string in memory, as what was decoded is; not one that is made of parts. */
+  const keyOf = (i: number): string => Buffer.from(`018f6b4c-7cc0-98f2-${i}`.padEnd(36, 'e')).toString('latin1');
+
+  it.each<[what: string, stored: number, store: (table: OnceTable, i: number) => void]>([
+    ['answers in windows', 0, (table, i) => table.storeSequence(`${1e6 + (i >> 6)}`, i & 63, record(i, short))],
+    ['a session each', 0, (table, i) => table.storeSequence(`${1e6 + i}`, 1, record(i, short))],
+    ['long answers', 300, (table, i) => table.storeSequence(`${1e6 + (i >> 9)}`, i & 511, record(i, long))],
+    ['keys', 12, (table, i) => table.storeKey(keyOf(i), record(i, short))],
+  ])('is what they take in memory, within a quarter: %s', (_, stored, store) => {
+    const nothing = (): void => {};
+    const table = new OnceTable(
+      {
+        get: () => assert.fail('nothing is read'),
+        set: nothing,
+        delete: nothing,
+        setWindow: nothing,
+        deleteWindow: nothing,
+      },
+      { maxWindow: COUNT, maxKeys: COUNT, maxBytes: 1e9 },
+    );
+    const before = heap();
+    for (let i = 0; i < COUNT; i++) store(table, i);
+    table.writeWindows();
+    const grown = heap() - before;
+    const share = (table.bytes - stored * COUNT) / grown;
+    expect(share).toBeGreaterThan(0.75);
+    expect(share).toBeLessThan(1.33);
+  });
+});
+
 /** Remembers everything for ever, and knows what it may answer with. */
 class Model {
   readonly #limits: OnceLimits;
@@ -370,7 +422,7 @@ class Model {
   get bytes(): number {
     return (
       this.#writes.reduce((sum, write) => sum + write.bytes, 0) +
-      [...this.#marks.keys()].reduce((sum, session) => sum + session.length + 96, 0)
+      [...this.#marks.keys()].reduce((sum, session) => sum + session.length + COSTS.session, 0)
     );
   }
 
@@ -388,7 +440,14 @@ class Model {
     if (known !== undefined) return known.print === print ? 'replay' : 'mismatch';
     const keys = this.#writes.filter(({ session }) => session === null).length;
     if (keys >= this.#limits.maxKeys || this.bytes >= this.#limits.maxBytes) return 'full';
-    this.#writes.push({ name, session: null, sequence: 0, print, time, bytes: name.length + resultBytes + 96 });
+    this.#writes.push({
+      name,
+      session: null,
+      sequence: 0,
+      print,
+      time,
+      bytes: name.length + resultBytes + COSTS.write,
+    });
     return 'new';
   }
 
@@ -404,7 +463,8 @@ class Model {
     if (stays.length >= this.#limits.maxWindow) return 'full';
     if (this.bytes >= this.#limits.maxBytes && stays.length < own.length) this.#forget(session, mark);
     if (this.bytes >= this.#limits.maxBytes) return 'full';
-    this.#writes.push({ name, session, sequence, print, time: 0, bytes: session.length + resultBytes + 96 });
+    const bytes = session.length + resultBytes + COSTS.write + (resultBytes > 256 ? 0 : COSTS.answer);
+    this.#writes.push({ name, session, sequence, print, time: 0, bytes });
     this.#forget(session, mark);
     return 'new';
   }
@@ -441,7 +501,7 @@ describe('OnceTable and a model that keeps lists', () => {
     const limits = fc.record({
       maxWindow: fc.constantFrom(2, 5, 100),
       maxKeys: fc.constantFrom(2, 100),
-      maxBytes: fc.constantFrom(500, 1200, 1_000_000),
+      maxBytes: fc.constantFrom(1500, 4000, 1_000_000),
     });
     const steps = fc.array(stepArbitrary, { minLength: 1, maxLength: 100, size: 'max' });
     const seen = new Set<string>();
