@@ -383,7 +383,7 @@ export class GroupLog implements LogStore, Participant {
 
   /** Cuts the log before `from`. */
   #truncate(from: number): void {
-    this.#sizes.dropFrom(from, (index) => this.#sizeOf(index));
+    this.#sizes.dropFrom(from, this.#sizesFrom(from));
     const rewritten = this.#cutExtents(from);
     for (let run = this.#runs.at(-1); run !== undefined && run.start >= from; run = this.#runs.at(-1)) {
       this.#queue.delete(indexKey(KIND.term, this.#group, run.start));
@@ -418,8 +418,17 @@ export class GroupLog implements LogStore, Participant {
     return rewritten;
   }
 
-  #sizeOf(index: number): number {
-    return (this.#next(index, index + 1)[0] as Entry).data.length;
+  /** Tells the bytes of entries, asked for in order from `from` on: an extent is read once, not for each of its entries. */
+  #sizesFrom(from: number): (index: number) => number {
+    let run: readonly Entry[] = [];
+    let start = from;
+    return (index) => {
+      if (index - start >= run.length) {
+        run = this.#next(index, this.#last + 1);
+        start = index;
+      }
+      return (run[index - start] as Entry).data.length;
+    };
   }
 
   #startRun(start: number, term: number): void {

@@ -56,7 +56,7 @@ export class SizeLedger {
     this.#first = index + 1;
   }
 
-  /** Forgets indexes from `index` on. `sizeOf` tells the bytes of one of them. */
+  /** Forgets indexes from `index` on. `sizeOf` tells the bytes of one of them, and is asked in order. */
   dropFrom(index: number, sizeOf: (index: number) => number): void {
     const block = Math.floor(index / BLOCK);
     while (this.#blocks.length > 0 && this.#base + this.#blocks.length - 1 > block) {
