@@ -109,7 +109,7 @@ export function lengthInRun(entry: Entry): number {
 
 /**
  * The records of entries that follow each other, each with its length before it: what lies in the log under one key, and travels in one message. Made once and kept in the
- * first entry. Neither the entries nor their data may change afterwards.
+ * first entry, and each record in its entry, as a view of it: other runs of the same entries copy it. Neither the entries nor their data may change afterwards.
  */
 export function encodeRun(entries: readonly Entry[]): Uint8Array {
   const first = entries[0];
@@ -125,8 +125,12 @@ export function encodeRun(entries: readonly Entry[]): Uint8Array {
     const length = ENTRY_HEADER_BYTES + entry.data.length;
     writeU32BE(bytes, at, length);
     at += LENGTH_BYTES;
-    if (entry.encoded === undefined) writeEntry(bytes, at, entry);
-    else bytes.set(entry.encoded, at);
+    if (entry.encoded === undefined) {
+      writeEntry(bytes, at, entry);
+      entry.encoded = bytes.subarray(at, at + length);
+    } else {
+      bytes.set(entry.encoded, at);
+    }
     at += length;
   }
   first.run = { last, bytes };

@@ -10,6 +10,7 @@ import {
   decodeValue,
   encodeEntry,
   encodeNumbers,
+  encodeRun,
   encodeState,
   encodeValue,
 } from '../../src/storage/record.ts';
@@ -48,6 +49,30 @@ describe('entry record', () => {
     const decoded = decodeEntry(view);
     expect(decoded.data.buffer).toBe(frame.buffer);
     expect(encodeEntry(decoded)).toBe(view);
+  });
+
+  it('is encoded once, however its entry is sent: other runs copy what one run encoded', () => {
+    const entries = [5, 6, 7].map((index): Entry => ({
+      index,
+      term: 2,
+      kind: 'command',
+      data: Buffer.from(`${index}`),
+    }));
+    const run = encodeRun(entries);
+    let at = 0;
+    for (const entry of entries) {
+      const { encoded } = entry;
+      expect(encoded?.buffer).toBe(run.buffer);
+      at += 4;
+      expect(encoded?.byteOffset).toBe(run.byteOffset + at);
+      expect(encodeEntry(entry)).toBe(encoded);
+      at += encoded?.length ?? 0;
+    }
+    expect(at).toBe(run.length);
+    const records = entries.map(({ encoded }) => encoded);
+    const tail = encodeRun(entries.slice(1));
+    expect(Buffer.compare(tail, run.subarray(run.length - tail.length))).toBe(0);
+    expect(entries.every(({ encoded }, i) => encoded === records[i])).toBe(true);
   });
 
   it('refuses every flipped bit and every truncation', () => {
