@@ -6,6 +6,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { COMMANDS } from '../../cmd/commands.ts';
+import { report } from '../integration/report.ts';
 import { kvorum } from './cli.ts';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
@@ -27,7 +28,7 @@ afterAll(() => {
 
 function isInstalled(shell: string): boolean {
   const there = spawnSync(shell, ['-c', 'true']).status === 0;
-  if (!there) console.log(`skipped: ${shell} is not installed`);
+  if (!there) report(`completions of ${shell}: skipped: ${shell} is not installed`);
   return there;
 }
 

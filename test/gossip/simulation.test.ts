@@ -108,7 +108,7 @@ describe('a bad network', () => {
     expect(told.filter(({ event }) => event === 'updated')).toHaveLength(39);
   });
 
-  it('scenario 20: halves that were apart for longer than the dead are remembered as active merge when they meet again', () => {
+  it('halves that were apart for longer than the dead are remembered as active merge when they meet again', () => {
     const { sim, told } = simulate({ nodes: 32, seed: 8 });
     sim.run(5000);
     sim.split(({ index }) => index % 2);

@@ -114,7 +114,7 @@ test('a node that stands still is suspected, speaks up, and Raft does not notice
   expect(cluster.leader!.node.cluster().term).toBe(term);
 });
 
-test('scenario 20: a cluster split for longer than its dead are gossiped to is one again when it heals', async () => {
+test('a cluster split for longer than its dead are gossiped to is one again when it heals', async () => {
   cluster = await simCluster({
     seed: 5,
     nodes: 5,
