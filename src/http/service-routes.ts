@@ -1,11 +1,13 @@
 /** The service registry: /v1/services. An instance is a key on a lease; what is here puts, reads and watches such keys. */
+import { createHash } from 'node:crypto';
+
 import { Census } from '../client/services/census.ts';
 import { encodeRecord, instanceKey, instanceOf, SERVICES_END, servicesAfter } from '../client/services/instance.ts';
 import type { InstanceRecord, InstanceStatus, ServiceInstance } from '../client/services/instance.ts';
 import { KvorumError } from '../errors.ts';
-import type { KvEntry } from '../kv/types.ts';
+import type { Condition, KvEntry } from '../kv/types.ts';
 import type { LeaseAnswer, MutationOptions } from '../node/coordination.ts';
-import type { CallOptions, KvorumNode } from '../node/types.ts';
+import type { CallOptions, KvorumNode, PutOptions } from '../node/types.ts';
 import { bodyParser, invalidField } from './body.ts';
 import { callOptions, mutationOptions } from './call.ts';
 import type { Exchange } from './exchange.ts';
@@ -96,7 +98,8 @@ async function registerWith(
 }
 
 /**
- * With a lease made for it: two writes, of which the first is the one that is done once. A repetition gets the same lease, and writes only what the first time did not come to.
+ * With a lease made for it: two writes, of which the first is the one that is done once. A repetition gets the same lease, and writes only what the first time did not come to: never over
+ * what was written since. That the first time came to nothing and that somebody deregistered it since look the same; so then it registers again.
  */
 async function registerAnew(
   node: KvorumNode,
@@ -105,31 +108,55 @@ async function registerAnew(
   ttlMs: number | undefined,
   options: MutationOptions,
 ): Promise<LeaseAnswer> {
-  const { once: _, ...call } = options;
+  const { once, ...call } = options;
   const { address } = record;
+  const value = encodeRecord(record);
   const granted = await node.leases.grant({
     ...options,
-    owner: { service: name, instance, address },
+    // Of the two writes only the grant is compared with that of the first time: it has to tell all that was asked for.
+    owner: { service: name, instance, address, ...(once !== undefined && { record: digestOf(value) }) },
     ...(ttlMs !== undefined && { ttlMs }),
   });
-  const key = instanceKey(name, instance);
-  if (granted.replayed === true) {
-    const { entry } = await node.get(key, call);
-    if (entry !== null && entry.lease === granted.id) return granted;
-    if (entry !== null) throw lost(name, instance);
-  }
+  const put = { ...call, contentType: CONTENT_TYPE, lease: granted.id };
   try {
-    const { revision } = await node.put(key, encodeRecord(record), {
-      ...call,
-      contentType: CONTENT_TYPE,
-      lease: granted.id,
-    });
+    if (granted.replayed === true) return await completed(node, { name, instance }, value, granted, put);
+    const { revision } = await node.put(instanceKey(name, instance), value, put);
     return { ...granted, revision };
   } catch (error) {
     // Its lease was made, whatever became of the rest.
     if (!KvorumError.is(error) || error.outcome === 'unknown') throw error;
     throw new KvorumError(error.code, error.message, { outcome: 'unknown', cause: error, details: error.details });
   }
+}
+
+/** What a repetition has left to do after its lease was made. */
+async function completed(
+  node: KvorumNode,
+  { name, instance }: Names,
+  value: string,
+  granted: LeaseAnswer,
+  put: PutOptions,
+): Promise<LeaseAnswer> {
+  const key = instanceKey(name, instance);
+  const { contentType: _, lease: __, ...call } = put;
+  for (let turn = 1; ; turn++) {
+    const { entry } = await node.get(key, call);
+    if (entry?.lease === granted.id) return granted;
+    // What was there before its lease was made is what it was to take the place of.
+    if (entry !== null && entry.modRevision > granted.revision) throw lost(name, instance);
+    const condition: Condition =
+      entry === null ? { type: 'absent' } : { type: 'modRevision', revision: entry.modRevision };
+    try {
+      const { revision } = await node.put(key, value, { ...put, condition });
+      return { ...granted, revision };
+    } catch (error) {
+      if (!KvorumError.is(error, 'ERR_CAS_FAILED') || turn === MAX_TURNS) throw error;
+    }
+  }
+}
+
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64url');
 }
 
 // --- reporting ---------------------------------------------------------------------------------------------------
@@ -299,10 +326,19 @@ export const SERVICE_ROUTES: readonly Route[] = [
     summary: 'Register an instance',
     description:
       'It is registered until its lease ends: renew that. Whoever is registered under the id loses its place. Without ' +
-      'lease one is made for it; a repetition under the same Idempotency-Key gets the same lease.',
+      'lease one is made for it; a repetition under the same Idempotency-Key gets the same lease, and never writes over ' +
+      'what was written since. When it was deregistered since, a repetition registers it again for as long as that ' +
+      'lease lives: use a new key for a new registration.',
     body: jsonBody('RegisterRequest', 'What it is'),
     answers: { 201: writtenAnswer('RegisterAnswer', 'Registered') },
-    errors: ['ERR_LEASE_NOT_FOUND', 'ERR_REGISTRATION_LOST', 'ERR_QUOTA', ...JSON_BODY_ERRORS, ...ONCE_ERRORS],
+    errors: [
+      'ERR_LEASE_NOT_FOUND',
+      'ERR_REGISTRATION_LOST',
+      'ERR_CAS_FAILED',
+      'ERR_QUOTA',
+      ...JSON_BODY_ERRORS,
+      ...ONCE_ERRORS,
+    ],
     handle: registerInstance,
   },
   {

@@ -3,8 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 
+import { KvorumError } from '../../src/errors.ts';
 import { startHttp } from '../../src/http/server.ts';
 import type { HttpServer } from '../../src/http/server.ts';
 import { startNode } from '../../src/index.ts';
@@ -185,6 +186,74 @@ describe('register', () => {
     await node.leases.revoke(first.json['lease'] as string);
     await call('DELETE', '/once/a');
     expect(await register('/once/a', { address: 'h:1', ttl: '9s' }, key)).toMatchObject({ status: 410 });
+  });
+
+  test.each([{ weight: 2 }, { status: 'warning' }, { note: 'x' }, { version: '1' }, { metadata: { a: 1 } }])(
+    'an idempotency key belongs to all that is said: not to %j',
+    async (other) => {
+      const key = { 'idempotency-key': `all-of-it-${JSON.stringify(other)}` };
+      const body = { address: 'h:1', ttl: '9s' };
+      await register('/whole/a', body, key);
+      expect(await register('/whole/a', { ...body, ...other }, key)).toMatchObject({
+        status: 422,
+        json: { code: 'ERR_IDEMPOTENCY_MISMATCH' },
+      });
+      expect((await register('/whole/a', body, key)).headers.get('idempotency-replayed')).toBe('true');
+    },
+  );
+
+  test('deregistered since, a repetition registers it again with the lease of the first time', async () => {
+    const key = { 'idempotency-key': 'back-again' };
+    const first = await register('/back/a', { address: 'h:1' }, key);
+    await call('DELETE', '/back/a');
+    expect((await register('/back/a', { address: 'h:1' }, key)).json).toEqual(first.json);
+    expect((await call('GET', '/back')).json['instances']).toMatchObject([{ lease: first.json['lease'] }]);
+  });
+
+  test('a repetition writes over what was there before the first time, not over what came since', async () => {
+    const key = { 'idempotency-key': 'half-done' };
+    await register('/half/a', { address: 'h:1' });
+    const put = vi.spyOn(node, 'put').mockRejectedValueOnce(new KvorumError('ERR_NO_LEADER', 'nobody leads'));
+    onTestFinished(() => put.mockRestore());
+    expect(await register('/half/a', { address: 'h:2' }, key)).toMatchObject({
+      status: 503,
+      json: { outcome: 'unknown' },
+    });
+    // Between its look and its write another registers.
+    const { get } = node;
+    const looked = vi.spyOn(node, 'get').mockImplementationOnce(async (...asked) => {
+      const found = await get.apply(node, asked);
+      await register('/half/a', { address: 'h:3' });
+      return found;
+    });
+    onTestFinished(() => looked.mockRestore());
+    expect(await register('/half/a', { address: 'h:2' }, key)).toMatchObject({
+      status: 410,
+      json: { code: 'ERR_REGISTRATION_LOST' },
+    });
+    expect((await call('GET', '/half')).json['instances']).toMatchObject([{ address: 'h:3' }]);
+
+    put.mockRejectedValueOnce(new KvorumError('ERR_NO_LEADER', 'nobody leads'));
+    const second = { 'idempotency-key': 'half-done-too' };
+    await register('/half/a', { address: 'h:4' }, second);
+    expect(await register('/half/a', { address: 'h:4' }, second)).toMatchObject({ status: 201 });
+    expect((await call('GET', '/half')).json['instances']).toMatchObject([{ address: 'h:4' }]);
+  });
+
+  test('a repetition that finds nobody does not write over who registers meanwhile', async () => {
+    const key = { 'idempotency-key': 'nobody-there' };
+    const put = vi.spyOn(node, 'put').mockRejectedValueOnce(new KvorumError('ERR_NO_LEADER', 'nobody leads'));
+    onTestFinished(() => put.mockRestore());
+    await register('/nobody/a', { address: 'h:1' }, key);
+    const { get } = node;
+    const looked = vi.spyOn(node, 'get').mockImplementationOnce(async (...asked) => {
+      const found = await get.apply(node, asked);
+      await register('/nobody/a', { address: 'h:2' });
+      return found;
+    });
+    onTestFinished(() => looked.mockRestore());
+    expect(await register('/nobody/a', { address: 'h:1' }, key)).toMatchObject({ status: 410 });
+    expect((await call('GET', '/nobody')).json['instances']).toMatchObject([{ address: 'h:2' }]);
   });
 });
 
