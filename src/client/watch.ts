@@ -2,26 +2,15 @@
  * Watches: what changes, revision by revision, each once and in order, whatever becomes of the nodes and the connections in between.
  */
 import { KvorumError } from '../errors.ts';
-import type {
-  ClientTransport,
-  Consistency,
-  Key,
-  KeySpan,
-  ListAnswer,
-  RawBatch,
-  RawEntry,
-  RawEvent,
-  RawKeyEntry,
-  WatchRequest,
-} from './api.ts';
-import { bytesOfByteKey, keyAfter, textOfByteKey } from './bytes.ts';
-import type { RunOptions } from './caller.ts';
+import type { Key, RawBatch, RawEvent, WatchRequest } from './api.ts';
+import { bytesOfByteKey, textOfByteKey } from './bytes.ts';
 import type { Codec } from './codec.ts';
 import type { Core } from './core.ts';
 import { durationMs } from './duration.ts';
 import type { Duration } from './duration.ts';
 import { entriesOf, entryOf, entryOrNull } from './entry.ts';
 import type { Entry } from './entry.ts';
+import { listAll } from './listing.ts';
 import { DEFAULT_IDLE_MS, follow, Subscription } from './subscription.ts';
 
 export interface WatchOptions {
@@ -83,8 +72,6 @@ export interface ResyncBatch<V = string> {
 }
 
 /** Pages of a list whose revision is compacted before its last one are begun again, so often. */
-const MAX_LISTS = 5;
-const PAGE = 1000;
 
 export class Watch<B> extends Subscription<B> {
   readonly #ready: Promise<number>;
@@ -240,56 +227,4 @@ async function resync<V>(
   // As long as it takes: the watch goes on when there is a node again.
   const { revision, entries } = await listAll(core, span, { signal, timeoutMs: Infinity });
   return { resync: true, revision, entries: await entriesOf(entries, codec) };
-}
-
-/** Everything there is now, in one revision. */
-export async function listAll(
-  core: Core,
-  span: WatchRequest['span'],
-  run: RunOptions,
-  consistency?: Consistency,
-): Promise<{ readonly revision: number; readonly entries: readonly (RawEntry | RawKeyEntry)[] }> {
-  for (let lists = 1; ; lists++) {
-    const entries: (RawEntry | RawKeyEntry)[] = [];
-    let revision = 0;
-    try {
-      for await (const page of listPages(core, span, run, consistency)) {
-        ({ revision } = page);
-        for (const entry of page.entries) entries.push(entry);
-      }
-      return { revision, entries };
-    } catch (error) {
-      if (!KvorumError.is(error, 'ERR_COMPACTED') || lists === MAX_LISTS) throw error;
-    }
-  }
-}
-
-/** All pages of what is there now, of one revision. */
-export async function* listPages(
-  core: Core,
-  span: WatchRequest['span'],
-  run: RunOptions,
-  consistency?: Consistency,
-): AsyncGenerator<ListAnswer, undefined> {
-  const bounds = listBounds(span);
-  let cursor: string | undefined;
-  for (;;) {
-    const request = { ...bounds, limit: PAGE, cursor, consistency };
-    const page = await core.caller.run('read', run, (transport: ClientTransport, attempt) =>
-      transport.list(request, attempt),
-    );
-    yield page;
-    if (page.nextCursor === null) return undefined;
-    cursor = page.nextCursor;
-  }
-}
-
-function listBounds(span: { readonly key: Key } | KeySpan): {
-  readonly prefix?: Key;
-  readonly start?: Key;
-  readonly end?: Key;
-} {
-  if ('key' in span) return { start: span.key, end: keyAfter(span.key) };
-  if ('prefix' in span) return span.prefix.length === 0 ? {} : { prefix: span.prefix };
-  return span.end === null ? { start: span.start } : { start: span.start, end: span.end };
 }

@@ -5,12 +5,13 @@
 import { Buffer } from 'node:buffer';
 
 import { textOfByteKey } from '../client/bytes.ts';
+import { listedAnew } from '../client/listing.ts';
 import { servicePrefix } from '../client/services/instance.ts';
 import type { ServiceView, StoredInstance } from '../client/services/instance.ts';
 import { Roster } from '../client/services/roster.ts';
 import type { KvEntry } from '../kv/types.ts';
 import type { Watch } from '../node/coordination.ts';
-import type { CallOptions, KvorumNode, ListOptions } from '../node/types.ts';
+import type { CallOptions, KvorumNode, ListAnswer, ListOptions } from '../node/types.ts';
 import type { EventSource } from './event-stream.ts';
 
 const PAGE = 1000;
@@ -20,22 +21,35 @@ export function storedOf(entry: KvEntry): StoredInstance {
   return { ...entry, key: textOfByteKey(entry.key) ?? '' };
 }
 
+/** All pages of a list, of one revision. */
+export async function* pagesOf(
+  node: KvorumNode,
+  options: Omit<ListOptions, 'limit' | 'cursor'>,
+): AsyncGenerator<ListAnswer, undefined> {
+  let page = await node.list({ ...options, limit: PAGE });
+  for (;;) {
+    yield page;
+    if (page.nextCursor === null) return undefined;
+    page = await node.list({ ...options, limit: PAGE, cursor: page.nextCursor });
+  }
+}
+
 /** The instances of a service, in one revision. Rejects ERR_TOO_LARGE for more than 10,000 of them. */
 export async function rosterOf(
   node: KvorumNode,
   name: string,
   options: Pick<ListOptions, 'timeoutMs' | 'signal' | 'consistency'>,
 ): Promise<Roster> {
-  const roster = new Roster(name);
-  const stored: StoredInstance[] = [];
-  let page = await node.list({ ...options, prefix: servicePrefix(name), limit: PAGE });
-  for (;;) {
-    for (const entry of page.entries) stored.push(storedOf(entry as KvEntry));
-    if (page.nextCursor === null) break;
-    page = await node.list({ ...options, prefix: servicePrefix(name), limit: PAGE, cursor: page.nextCursor });
-  }
-  roster.reset(page.revision, stored);
-  return roster;
+  return listedAnew(async () => {
+    const roster = new Roster(name);
+    for await (const { revision, entries } of pagesOf(node, { ...options, prefix: servicePrefix(name) })) {
+      roster.add(
+        revision,
+        entries.map((entry) => storedOf(entry as KvEntry)),
+      );
+    }
+    return roster;
+  });
 }
 
 export function serviceJson({ name, revision, instances }: ServiceView): string {

@@ -1,6 +1,7 @@
 /** The service registry: /v1/services. An instance is a key on a lease; what is here puts, reads and watches such keys. */
 import { createHash } from 'node:crypto';
 
+import { listedAnew } from '../client/listing.ts';
 import { Census } from '../client/services/census.ts';
 import { encodeRecord, instanceKey, instanceOf, SERVICES_END, servicesAfter } from '../client/services/instance.ts';
 import type { InstanceRecord, InstanceStatus, ServiceInstance } from '../client/services/instance.ts';
@@ -17,7 +18,7 @@ import { flag, integer, oneOf, text, TIMEOUT } from './query.ts';
 import { REGISTER, REPORT } from './requests.ts';
 import { JSON_BODY_ERRORS, jsonAnswer, jsonBody, READS, TIMEOUT_QUERY, WRITES, writtenAnswer } from './route.ts';
 import type { Route } from './route.ts';
-import { openServiceSource, rosterOf, serviceJson, storedOf } from './service-feed.ts';
+import { openServiceSource, pagesOf, rosterOf, serviceJson, storedOf } from './service-feed.ts';
 
 const PREFIX = '/v1/services/';
 const CONTENT_TYPE = 'application/json';
@@ -240,18 +241,19 @@ async function namesAfter(
   limit: number,
   options: CallOptions & { readonly consistency?: 'linearizable' | 'stale' },
 ): Promise<string> {
-  const census = new Census();
-  const span = { start: servicesAfter(after), end: SERVICES_END, limit: MAX_PAGE };
-  let page = await node.list({ ...options, ...span });
-  for (;;) {
-    for (const entry of page.entries) census.count(storedOf(entry as KvEntry));
-    // One more than asked for tells that the last one is complete.
-    if (page.nextCursor === null || census.services.length > limit) break;
-    page = await node.list({ ...options, ...span, cursor: page.nextCursor });
-  }
-  const services = census.services.slice(0, limit);
-  const next = census.services.length > limit ? services.at(-1)!.name : null;
-  return JSON.stringify({ revision: page.revision, services, next });
+  return listedAnew(async () => {
+    const census = new Census();
+    let revision = 0;
+    for await (const page of pagesOf(node, { ...options, start: servicesAfter(after), end: SERVICES_END })) {
+      ({ revision } = page);
+      for (const entry of page.entries) census.count(storedOf(entry as KvEntry));
+      // One more than asked for tells that the last one is complete.
+      if (census.services.length > limit) break;
+    }
+    const services = census.services.slice(0, limit);
+    const next = census.services.length > limit ? services.at(-1)!.name : null;
+    return JSON.stringify({ revision, services, next });
+  });
 }
 
 function getService(exchange: Exchange): void {
@@ -282,6 +284,7 @@ export const SERVICE_ROUTES: readonly Route[] = [
     description: 'Services that have an instance, with how many, in the order of their keys.',
     query: LIST_QUERY,
     answers: { 200: jsonAnswer('ServiceList', 'A page') },
+    errors: ['ERR_COMPACTED'],
     handle: listServices,
   },
   {
@@ -294,7 +297,7 @@ export const SERVICE_ROUTES: readonly Route[] = [
     description: 'The instances of a service. A name that nobody registered has none.',
     query: SERVICE_QUERY,
     answers: { 200: jsonAnswer('ServiceView', 'The service') },
-    errors: ['ERR_TOO_LARGE'],
+    errors: ['ERR_TOO_LARGE', 'ERR_COMPACTED'],
     handle: getService,
   },
   {
@@ -314,7 +317,7 @@ export const SERVICE_ROUTES: readonly Route[] = [
         content: [{ type: 'text/event-stream', schema: 'ServiceView' }],
       },
     },
-    errors: ['ERR_TOO_LARGE'],
+    errors: ['ERR_TOO_LARGE', 'ERR_COMPACTED'],
     handle: watchService,
   },
   {

@@ -4,12 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import type { MockInstance } from 'vitest';
 
+import { instanceKey } from '../../src/client/services/instance.ts';
 import { KvorumError } from '../../src/errors.ts';
 import { startHttp } from '../../src/http/server.ts';
 import type { HttpServer } from '../../src/http/server.ts';
 import { startNode } from '../../src/index.ts';
-import type { EmbeddedNode } from '../../src/index.ts';
+import type { EmbeddedNode, KvEntry, ListAnswer } from '../../src/index.ts';
 
 let directory: string;
 let node: EmbeddedNode;
@@ -322,6 +324,52 @@ test('services with their counts, page after page', async () => {
     ['p0', 2, 2],
   ]);
   expect((await call('GET', '?limit=0')).json).toMatchObject({ option: 'limit' });
+});
+
+describe('lists of several pages', () => {
+  const COMPACTED = new KvorumError('ERR_COMPACTED', 'compacted');
+  const stored = (id: string): KvEntry => ({
+    ...{ key: instanceKey('paged', id), value: Buffer.from('{"address":"h:1","status":"passing"}') },
+    ...{ createRevision: 1, modRevision: 1, version: 1, lease: null, contentType: null },
+  });
+  const page = (entries: KvEntry[]): ListAnswer => ({ revision: 1, entries, count: 9, nextCursor: 'next' });
+  const listing = (): MockInstance<EmbeddedNode['list']> => {
+    const list = vi.spyOn(node, 'list');
+    onTestFinished(() => list.mockRestore());
+    return list;
+  };
+
+  test.each(['/paged', '?after=page&limit=1', '/paged/watch'])(
+    'compacted meanwhile, %s is begun again',
+    async (path) => {
+      await register('/paged/now');
+      const list = listing();
+      list.mockResolvedValueOnce(page([stored('then')])).mockRejectedValueOnce(COMPACTED);
+      const found = path.endsWith('watch') ? await (await watching(path)).next() : (await call('GET', path)).json;
+      expect(found).toMatchObject(
+        path.startsWith('?') ? { services: [{ name: 'paged', instances: 1 }] } : { instances: [{ instance: 'now' }] },
+      );
+    },
+  );
+
+  test.each(['/paged', '?after=page'])('but %s is not begun again for ever', async (path) => {
+    const list = listing();
+    for (let turn = 0; turn < 5; turn++) {
+      list.mockResolvedValueOnce(page([stored('then')])).mockRejectedValueOnce(COMPACTED);
+    }
+    expect(await call('GET', path)).toMatchObject({ status: 410, json: { code: 'ERR_COMPACTED' } });
+  });
+
+  test('of more instances than there may be no more pages are read than are kept', async () => {
+    let pages = 0;
+    listing().mockImplementation(async () => {
+      pages++;
+      const answer = page(Array.from({ length: 1000 }, (_, at) => stored(`${pages}-${at}`)));
+      return { ...answer, nextCursor: pages < 20 ? 'next' : null };
+    });
+    expect(await call('GET', '/paged')).toMatchObject({ status: 413, json: { code: 'ERR_TOO_LARGE', limit: 10_000 } });
+    expect(pages).toBe(11);
+  });
 });
 
 describe('watch', () => {

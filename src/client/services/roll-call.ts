@@ -5,7 +5,8 @@ import type { RunOptions } from '../caller.ts';
 import { bytes } from '../codec.ts';
 import type { Core } from '../core.ts';
 import type { Duration } from '../duration.ts';
-import { listAll, listPages, openWatch } from '../watch.ts';
+import { listedAnew, listPages } from '../listing.ts';
+import { openWatch } from '../watch.ts';
 import { Census } from './census.ts';
 import type { ServiceSummary } from './census.ts';
 import { checkName, SERVICES_END, servicePrefix, SERVICES_PREFIX } from './instance.ts';
@@ -15,10 +16,13 @@ import { Roster } from './roster.ts';
 /** Rejects ERR_TOO_LARGE for more than 10,000 instances. */
 export async function callRoll(core: Core, name: string, run: RunOptions, consistency?: Consistency): Promise<Roster> {
   checkName('name', name);
-  const roster = new Roster(name);
-  const { revision, entries } = await listAll(core, { prefix: servicePrefix(name) }, run, consistency);
-  roster.reset(revision, entries.map(storedOf));
-  return roster;
+  return listedAnew(async () => {
+    const roster = new Roster(name);
+    for await (const page of listPages(core, { prefix: servicePrefix(name) }, run, consistency)) {
+      roster.add(page.revision, page.entries.map(storedOf));
+    }
+    return roster;
+  });
 }
 
 /** The service as it is, and again whenever any of its instances changed, until `ended`. The first answer has as long as any call. */
@@ -51,11 +55,13 @@ export async function callNames(
   run: RunOptions,
   consistency?: Consistency,
 ): Promise<readonly ServiceSummary[]> {
-  const census = new Census();
-  for await (const { entries } of listPages(core, { start: SERVICES_PREFIX, end: SERVICES_END }, run, consistency)) {
-    for (const entry of entries) census.count(storedOf(entry));
-  }
-  return census.services;
+  return listedAnew(async () => {
+    const census = new Census();
+    for await (const { entries } of listPages(core, { start: SERVICES_PREFIX, end: SERVICES_END }, run, consistency)) {
+      for (const entry of entries) census.count(storedOf(entry));
+    }
+    return census.services;
+  });
 }
 
 function storedOf(raw: RawEntry | RawKeyEntry): StoredInstance {

@@ -28,6 +28,11 @@ export class Roster {
   /** Everything there is. Throws ERR_TOO_LARGE. */
   reset(revision: number, entries: readonly StoredInstance[]): void {
     this.#instances.clear();
+    this.add(revision, entries);
+  }
+
+  /** More of what there is: the next page. Throws ERR_TOO_LARGE, before more is read than is kept. */
+  add(revision: number, entries: readonly StoredInstance[]): void {
     for (const entry of entries) this.#put(entry);
     this.#moved(revision);
   }
