@@ -196,7 +196,9 @@ async function report(
     try {
       return await write(node, entry, { ...current, ...said }, options);
     } catch (error) {
-      if (!KvorumError.is(error, 'ERR_CAS_FAILED') || turn === MAX_TURNS) throw error;
+      // Its lease is looked for first: one that has ended since took the instance with it, and perhaps another has its place.
+      if (!KvorumError.is(error, 'ERR_CAS_FAILED') && !KvorumError.is(error, 'ERR_LEASE_NOT_FOUND')) throw error;
+      if (turn === MAX_TURNS) throw error;
     }
   }
 }

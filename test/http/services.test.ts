@@ -284,6 +284,26 @@ describe('report', () => {
     });
   });
 
+  test.each([
+    [false, 404, 'ERR_NOT_FOUND'],
+    [true, 410, 'ERR_REGISTRATION_LOST'],
+  ])(
+    'its lease ends while it reports (another has its id: %j): it is told what became of it',
+    async (taken, status, code) => {
+      const { lease } = (await register('/ended/a')).json as { lease: string };
+      const { get } = node;
+      const looked = vi.spyOn(node, 'get').mockImplementationOnce(async (...asked) => {
+        const found = await get.apply(node, asked);
+        await node.leases.revoke(lease);
+        if (taken) await register('/ended/a');
+        return found;
+      });
+      onTestFinished(() => looked.mockRestore());
+      const answer = await call('POST', '/ended/a/report', { status: 'warning', lease });
+      expect(answer).toMatchObject({ status, json: { code } });
+    },
+  );
+
   test('many at once: the last one that was written is there', async () => {
     await register('/crowd/a');
     const answers = await Promise.all(
