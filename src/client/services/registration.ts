@@ -1,7 +1,8 @@
 /** An instance that is registered, for as long as its process lives: kept on a lease, told of when it changes, put back when it was lost without anybody's wish. */
 import { KvorumError } from '../../errors.ts';
-import type { Compare, TxnAnswer, TxnStep } from '../api.ts';
+import type { Compare, RawEntry, TxnStep } from '../api.ts';
 import { Backoff } from '../backoff.ts';
+import type { RunOptions } from '../caller.ts';
 import type { Core } from '../core.ts';
 import { durationMs } from '../duration.ts';
 import type { Duration } from '../duration.ts';
@@ -16,6 +17,7 @@ import {
   checkStatus,
   encodeRecord,
   instanceKey,
+  instanceOf,
   MAX_NOTE_BYTES,
   STATUSES,
 } from './instance.ts';
@@ -38,7 +40,10 @@ export interface RegisterOptions extends Omit<CallOptions, 'once'> {
   readonly checker?: Checker;
   /** How long it stays registered when its process is cut off or dies: 1 s to 24 h. Default '15s'. */
   readonly ttl?: Duration;
-  /** Register it with this lease (or its id) instead of one made for it; then it goes with the lease, and does not come back. */
+  /**
+   * Register it with this lease (or its id) instead of one made for it; then it goes with the lease, and does not come back. Several instances may share one; two registrations of one id on one lease
+   * that say the same of it (address, version, weight, metadata) are one and the same, and closing either ends both.
+   */
   readonly lease?: Lease | string;
 }
 
@@ -67,7 +72,10 @@ export interface Registration extends AsyncDisposable {
    * written all the same, unless it is ERR_REGISTRATION_LOST.
    */
   report(status: InstanceStatus, note?: string): Promise<void>;
-  /** Deregisters it. Tried until the cluster answers or its lease must have ended. Safe to repeat. */
+  /**
+   * Deregisters it, and ends the lease that was made for it: tried until the cluster answers or that lease must have ended. A lease that was given stays as it is, for whoever keeps it: there only the
+   * instance is taken out, for as long as a call may take; when that rejects, the instance stays until its lease ends. Safe to repeat.
+   */
   close(): Promise<void>;
 }
 
@@ -248,20 +256,15 @@ export class RegistrationHandle implements Registration {
   }
 
   async #update(wanted: string): Promise<void> {
-    const { lease } = this;
-    const { succeeded } = await this.#txn([this.#onLease(lease)], [this.#put(wanted, lease)]);
-    if (succeeded) {
-      this.#written = wanted;
-      return;
-    }
-    await this.#look();
+    if (await this.#whileOwn(this.#put(wanted, this.lease))) this.#written = wanted;
+    else await this.#look();
   }
 
   /** Whether it is still there: it may have been taken by another, deregistered, or gone with its lease. */
   async #look(): Promise<void> {
     const { lease } = this;
     const current = await this.#current();
-    const holds = current?.lease === lease || !(await this.#alive(lease));
+    const holds = this.#isOwn(current) || !(await this.#alive(lease));
     // Not before all of it is known: what fails is looked at again.
     this.#doubtful = false;
     if (holds) return;
@@ -293,30 +296,53 @@ export class RegistrationHandle implements Registration {
       return;
     }
     this.#written = null;
-    const lease = await this.#leased({ signal: this.signal });
     for (let turn = 1; turn <= MAX_TURNS; turn++) {
+      const lease = await this.#leased({ signal: this.signal });
       const current = await this.#current();
       if (current !== null && !this.#leases.includes(current.lease ?? '')) {
         this.#end(this.#lost('its id was registered by another'));
         return;
       }
-      const unchanged: Compare = {
-        ...{ target: 'modRevision', key: this.#key, operator: '=' },
-        value: current?.modRevision ?? 0,
-      };
-      const { succeeded } = await this.#txn([unchanged], [this.#put(wanted, lease)]);
-      if (!succeeded) continue;
+      try {
+        if (!(await this.#txn(this.#unchanged(current), this.#put(wanted, lease)))) continue;
+      } catch (error) {
+        // It has ended since it was made: on another one, then.
+        if (!KvorumError.is(error, 'ERR_LEASE_NOT_FOUND') || (await this.#alive(lease))) throw error;
+        continue;
+      }
       this.#written = wanted;
       return;
     }
     throw new KvorumError('ERR_CAS_FAILED', `${this.#what} is being written by others`);
   }
 
-  async #current(): Promise<{ readonly lease: string | null; readonly modRevision: number } | null> {
-    const { entry } = await this.#core.caller.run('read', { signal: this.signal }, (transport, attempt) =>
+  async #current(run: RunOptions = { signal: this.signal }): Promise<RawEntry | null> {
+    const { entry } = await this.#core.caller.run('read', run, (transport, attempt) =>
       transport.get({ key: this.#key }, attempt),
     );
     return entry;
+  }
+
+  /** On a lease that it was given there may be another registration of its id, which says something else of itself. */
+  #isOwn(entry: RawEntry | null): boolean {
+    if (entry === null || entry.lease !== this.lease) return false;
+    if (this.#given === null) return true;
+    const instance = instanceOf({ ...entry, key: this.#key });
+    const fixed: Finding = { status: 'passing', note: null };
+    return instance !== null && encodeRecord({ ...instance, ...fixed }) === encodeRecord({ ...this.#record, ...fixed });
+  }
+
+  /** Whether `step` was done: it is not when what is there is another's, or changes at the same time. */
+  async #whileOwn(step: TxnStep, run?: RunOptions): Promise<boolean> {
+    if (this.#given === null) {
+      return this.#txn({ target: 'lease', key: this.#key, operator: '=', value: this.lease }, step, run);
+    }
+    const current = await this.#current(run);
+    return this.#isOwn(current) && this.#txn(this.#unchanged(current), step, run);
+  }
+
+  #unchanged(entry: RawEntry | null): Compare {
+    return { target: 'modRevision', key: this.#key, operator: '=', value: entry?.modRevision ?? 0 };
   }
 
   /** Id of the lease that it is to be registered with. */
@@ -351,19 +377,17 @@ export class RegistrationHandle implements Registration {
     return (this.#given ?? this.#own)?.signal.aborted ?? true;
   }
 
-  #onLease(lease: string): Compare {
-    return { target: 'lease', key: this.#key, operator: '=', value: lease };
-  }
-
   #put(value: string, lease: string): TxnStep {
     return { put: { key: this.#key, value, contentType: CONTENT_TYPE, lease } };
   }
 
-  #txn(guards: readonly Compare[], steps: readonly TxnStep[], internal = false): Promise<TxnAnswer> {
-    const request = { if: guards, then: steps, else: [] };
-    const run = internal ? { internal } : { signal: this.signal };
+  async #txn(guard: Compare, step: TxnStep, run: RunOptions = { signal: this.signal }): Promise<boolean> {
+    const request = { if: [guard], then: [step], else: [] };
     // Numbered by the session: one that is late does not overwrite what was said after it.
-    return this.#core.caller.run('write', run, (transport, attempt) => transport.txn(request, attempt));
+    const { succeeded } = await this.#core.caller.run('write', run, (transport, attempt) =>
+      transport.txn(request, attempt),
+    );
+    return succeeded;
   }
 
   get #what(): string {
@@ -394,21 +418,25 @@ export class RegistrationHandle implements Registration {
   }
 
   async #close(): Promise<void> {
-    const { lease } = this;
     const there = this.#ended === null;
     this.#closed = true;
     this.#end(this.#lost('it was closed'));
     try {
       await this.#writing;
       if (this.#own !== null) await this.#own.close();
-      else if (there && this.#given !== null) await this.#deregister(lease);
+      else if (there && this.#given !== null) await this.#deregister();
     } finally {
       this.#core.forget(this);
     }
   }
 
-  async #deregister(lease: string): Promise<void> {
-    await this.#txn([this.#onLease(lease)], [{ delete: { key: this.#key } }], true);
+  async #deregister(): Promise<void> {
+    const internal = { internal: true };
+    for (let turn = 1; turn <= MAX_TURNS; turn++) {
+      if (await this.#whileOwn({ delete: { key: this.#key } }, internal)) return;
+      if (!this.#isOwn(await this.#current(internal))) return;
+    }
+    throw new KvorumError('ERR_CAS_FAILED', `${this.#what} is being written by others`);
   }
 }
 

@@ -6,7 +6,7 @@ import type { Client } from '../../../src/client/client.ts';
 import { text } from '../../../src/client/codec.ts';
 import type { ServiceView } from '../../../src/client/services/instance.ts';
 import type { RegisterOptions, Registration } from '../../../src/client/services/registration.ts';
-import { SERVICES_PREFIX } from '../../../src/client/services/instance.ts';
+import { instanceKey, SERVICES_PREFIX } from '../../../src/client/services/instance.ts';
 import { KvorumError } from '../../../src/errors.ts';
 import { simCluster, type SimCluster } from '../../../src/testing/index.ts';
 import { SimTransport } from '../../../src/testing/sim-transport.ts';
@@ -156,6 +156,31 @@ describe('register', () => {
     for (const one of [silent, talking]) expect(() => one.guard()).toThrow(/its lease has ended/u);
   });
 
+  test('two of one id on one lease: the one before learns of it, and takes nothing from the one after', async () => {
+    const lease = await cluster.run(client.lease());
+    const given = { instance: 'a', lease };
+    const register = (address: string, id = 'a'): Promise<Registration> =>
+      cluster.run(client.services.register('payments', { ...given, instance: id, address }));
+    const there = async (): Promise<unknown[]> =>
+      (await cluster.run(client.services.list('payments'))).instances.map(({ address, status }) => [address, status]);
+    const [talking, closing, silent] = [await register('a:1'), await register('a:2'), await register('a:3')];
+    const last = await register('a:4');
+    expect(await failure(talking.report('critical'))).toMatchObject({ code: 'ERR_REGISTRATION_LOST' });
+    await cluster.run(closing.close());
+    expect(await there()).toEqual([['a:4', 'passing']]);
+    await cluster.until(() => silent.signal.aborted, 'it knows', 15_000);
+    for (const one of [talking, silent]) expect(() => one.guard()).toThrow(/registered by another/u);
+    // What an operator says of it makes it nobody else's.
+    await cluster.run(
+      client.put(instanceKey('payments', 'a'), '{"address":"a:4","status":"critical"}', { lease: lease.id }),
+    );
+    await cluster.run(last.report('warning'));
+    expect(await there()).toEqual([['a:4', 'warning']]);
+    await cluster.run(last.close());
+    expect(await there()).toEqual([]);
+    await cluster.run(client.leaseInfo(lease.id));
+  });
+
   test('the client closes: deregistered', async () => {
     const other = cluster.client();
     await cluster.run(other.services.register('payments', { address: ADDRESS }));
@@ -272,6 +297,37 @@ describe('a cluster that cannot be reached for longer than the time to live', ()
     me.guard();
     await cluster.run(me.close());
     expect(idsOf(await cluster.run(client.services.list('payments')))).toEqual([]);
+  });
+
+  test('the lease that it is to come back with ends as well: it comes back with another', async () => {
+    const transports = cluster.nodes.map((node) => new SimTransport(node));
+    const leases = new Set<string>();
+    for (const transport of transports) {
+      const { txn } = transport;
+      transport.txn = async (request, attempt) => {
+        const [step] = request.then;
+        const lease = step !== undefined && 'put' in step ? String(step.put.lease) : '';
+        // The second that it has is the first that it is to come back with.
+        if (leases.size === 1 && !leases.has(lease)) await client.revoke(lease);
+        leases.add(lease);
+        return txn.call(transport, request, attempt);
+      };
+    }
+    const dice = cluster.random.fork();
+    const environment = {
+      now: () => cluster.time.now,
+      random: () => dice.float(),
+      after: (delayMs: number, task: () => void) => cluster.time.schedule(delayMs, task),
+    };
+    const other = clientOver(transports, text, { environment });
+    const me = await cluster.run(other.services.register('payments', { address: ADDRESS, instance: 'a', ttl: '24h' }));
+    await cluster.run(client.revoke(me.lease));
+    await cluster.run(me.report('warning'));
+    expect(leases.size).toBe(3);
+    expect((await cluster.run(client.services.list('payments'))).instances).toMatchObject([
+      { status: 'warning', lease: me.lease },
+    ]);
+    await cluster.run(other.close());
   });
 
   test('its lease is revoked: it comes back, unless another has its id by then', async () => {
