@@ -178,6 +178,9 @@ export function planReplace(
   if (record === undefined) {
     // Gone already. That it was this one that took the place is as good as known when it votes.
     if (roleOf(membership.configuration, successor.id) === 'voter') return { type: 'done', member: successor };
+    // A learner that took the place of a learner stays one: then who was removed tells it from a name that never was.
+    const wasHere = membership.map.removed.some(({ id, name }) => id === member || name === member);
+    if (wasHere) return { type: 'done', member: successor };
     throw unknownMember(member);
   }
   if (record === successor) {

@@ -139,6 +139,18 @@ describe('replacing', () => {
     expect(planReplace(done, 'n2', 'n4', always)).toMatchObject({ type: 'done' });
     expect(() => planReplace(done, 'n4', 'n4', always)).toThrowError(KvorumError);
   });
+
+  test('a learner by a learner: asked again, by name or id, it is done; in the place of nobody it is not', () => {
+    const five = membership(['1', '2', '3'], ['4', '5']);
+    const done = after(five, changeOf(planReplace(five, 'n4', 'n5', never)));
+    expect(done.configuration).toMatchObject({ voters: ['1', '2', '3'], learners: ['5'] });
+    for (const old of ['n4', '4']) {
+      expect(planReplace(done, old, 'n5', never)).toMatchObject({ type: 'done', member: { id: '5' } });
+    }
+    expect(() => planReplace(done, 'n8', 'n5', never)).toThrowError(
+      expect.objectContaining({ code: 'ERR_NOT_FOUND' }) as Error,
+    );
+  });
 });
 
 test('promoting, demoting and removing are done when they are done', () => {
