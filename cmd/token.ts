@@ -62,8 +62,8 @@ const create: CommandDeclaration<typeof OPTIONS> = {
       return EXIT.ok;
     }
     await write(`${made.token}\n`);
-    // Where standard output goes elsewhere, standard error is what ends up in a log, where the token has no business.
-    const shown = process.stdout.isTTY ? made.token : 'TOKEN';
+    // The token has no business in a log, which is where standard error ends up when either of them goes elsewhere.
+    const shown = process.stdout.isTTY && process.stderr.isTTY ? made.token : 'TOKEN';
     console.error(
       `kvorum: lets nodes join until ${new Date(made.expiresMs).toISOString()}; on the new machine:\n\n` +
         `  ${joinCommand(shown, role, members)}\n`,

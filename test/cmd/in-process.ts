@@ -11,11 +11,11 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** As `kvorum ARGS`, with no other variables of Kvorum than `environment`. `terminal`: what standard output is to be. */
+/** As `kvorum ARGS`, with no other variables of Kvorum than `environment`. `terminals`: what is to be one. */
 export async function inProcess(
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
-  terminal = false,
+  terminals: readonly ('stdout' | 'stderr')[] = [],
 ): Promise<Ended> {
   const printed = { stdout: '', stderr: '' };
   const into = (name: 'stdout' | 'stderr') =>
@@ -37,8 +37,9 @@ export async function inProcess(
     vi.spyOn(process, 'exit').mockImplementation(() => undefined as never),
   ];
   const before = process.exitCode;
-  const { isTTY } = process.stdout;
-  process.stdout.isTTY = terminal;
+  const { stdout, stderr } = process;
+  const wereTerminals = [stdout.isTTY, stderr.isTTY] as const;
+  [stdout.isTTY, stderr.isTTY] = [terminals.includes('stdout'), terminals.includes('stderr')];
   process.exitCode = undefined;
   try {
     const context = { environment, workingDirectory: '/', knownKeys: new Set<string>(), rawArguments: () => args };
@@ -49,7 +50,7 @@ export async function inProcess(
     return { code: error.exitCode === 0 ? EXIT.ok : EXIT.usage, ...printed };
   } finally {
     process.exitCode = before;
-    process.stdout.isTTY = isTTY;
+    [stdout.isTTY, stderr.isTTY] = wereTerminals;
     for (const spy of spies) spy.mockRestore();
     vi.unstubAllEnvs();
   }

@@ -200,10 +200,19 @@ describe('token create', () => {
   });
 
   test('on a terminal the command can be copied as it is', async () => {
-    const { stdout, stderr } = await inProcess(['token', 'create', '--endpoints', node.url], {}, true);
+    const args = ['token', 'create', '--endpoints', node.url];
+    const { stdout, stderr } = await inProcess(args, {}, ['stdout', 'stderr']);
     expect(stdout).toBe('kvt1.abc\n');
     expect(stderr).toContain('\n  KVORUM_JOIN_TOKEN=kvt1.abc kvorum start --name NAME ');
   });
+
+  test.each(['stdout', 'stderr'] as const)(
+    'the token is not in what may be a log: only %s is a terminal',
+    async (one) => {
+      const { stderr } = await inProcess(['token', 'create', '--endpoints', node.url], {}, [one]);
+      expect(stderr).toContain('\n  KVORUM_JOIN_TOKEN=TOKEN kvorum start --name NAME ');
+    },
+  );
 
   test('-o json', async () => {
     const { stdout, stderr } = await run('token', 'create', '-o', 'json');
