@@ -8,7 +8,8 @@ import { EXIT, exitCodeOf, UsageError } from './exit.ts';
 import { HOLDING_OPTIONS } from './holding.ts';
 import { showOwner } from './lock-output.ts';
 import { option, type Options } from './options.ts';
-import { printable, table, write, writeJson } from './output.ts';
+import { printable, table, tell, writeJson } from './output.ts';
+import { allPages } from './pages.ts';
 import { flag, leaseId, showDuration } from './parse.ts';
 import { Signals } from './signals.ts';
 
@@ -47,8 +48,7 @@ const grant: CommandDeclaration<typeof GRANT_OPTIONS> = {
     const json = { ttl, ...(owner !== undefined && { owner }) };
     const request = { method: 'POST', path: '/v1/leases', json, once } as const;
     const granted = (await ask(connectionOf(values), request)) as Granted;
-    if (values.output === 'json') await writeJson(granted);
-    else await write(`${granted.id}\n`);
+    await tell(values, granted, `${granted.id}\n`);
     return EXIT.ok;
   },
 };
@@ -62,8 +62,7 @@ const renew: CommandDeclaration<typeof CLIENT_OPTIONS> = {
   examples: [['kvorum lease renew 41', '']],
   run: async ({ args: [written = ''], values }) => {
     const renewed = await renewLease(connectionOf(values), idOf(written));
-    if (values.output === 'json') await writeJson(renewed);
-    else await write(`lease ${renewed.id} has ${showDuration(renewed.ttlMs)} again\n`);
+    await tell(values, renewed, `lease ${renewed.id} has ${showDuration(renewed.ttlMs)} again\n`);
     return EXIT.ok;
   },
 };
@@ -78,8 +77,7 @@ const revoke: CommandDeclaration<typeof CLIENT_OPTIONS> = {
   examples: [['kvorum lease revoke 41', '']],
   run: async ({ args: [written = ''], values }) => {
     const result = await revokeLease(connectionOf(values), idOf(written));
-    if (values.output === 'json') await writeJson(result);
-    else await write(`revoked; keys deleted: ${result.deleted}\n`);
+    await tell(values, result, `revoked; keys deleted: ${result.deleted}\n`);
     return EXIT.ok;
   },
 };
@@ -94,17 +92,13 @@ const get: CommandDeclaration<typeof CLIENT_OPTIONS> = {
   run: async ({ args: [written = ''], values }) => {
     const request = { method: 'GET', path: `/v1/leases/${idOf(written)}` } as const;
     const found = (await ask(connectionOf(values), request)) as JsonLease;
-    if (values.output === 'json') {
-      await writeJson(found);
-    } else {
-      const { id, ttlMs, remainingMs, owner, keys, locks } = found;
-      const rows = [
-        `lease ${id}: ${seconds(remainingMs)} of ${showDuration(ttlMs)} left, owner ${showOwner(owner)}`,
-        ...keys.map((key) => `key ${printable(key)}`),
-        ...locks.map((name) => `lock ${printable(name)}`),
-      ];
-      await write(`${rows.join('\n')}\n`);
-    }
+    const { id, ttlMs, remainingMs, owner, keys, locks } = found;
+    const rows = [
+      `lease ${id}: ${seconds(remainingMs)} of ${showDuration(ttlMs)} left, owner ${showOwner(owner)}`,
+      ...keys.map((key) => `key ${printable(key)}`),
+      ...locks.map((name) => `lock ${printable(name)}`),
+    ];
+    await tell(values, found, `${rows.join('\n')}\n`);
     return EXIT.ok;
   },
 };
@@ -117,33 +111,19 @@ const list: CommandDeclaration<typeof CLIENT_OPTIONS> = {
   options: CLIENT_OPTIONS,
   examples: [['kvorum lease list', '']],
   run: async ({ values }) => {
-    const connection = connectionOf(values);
-    const leases: JsonLease[] = [];
-    for (let after: string | null | undefined; after !== null;) {
-      const page = (await ask(connection, { method: 'GET', path: '/v1/leases', query: { after } })) as {
-        readonly leases: readonly JsonLease[];
-        readonly next: string | null;
-      };
-      leases.push(...page.leases);
-      after = page.next;
-    }
-    if (values.output === 'json') {
-      await writeJson({ leases });
-    } else {
-      await write(
-        table(
-          ['ID', 'TTL', 'LEFT', 'KEYS', 'LOCKS', 'OWNER'],
-          leases.map(({ id, ttlMs, remainingMs, keys, locks, owner }) => [
-            id,
-            showDuration(ttlMs),
-            seconds(remainingMs),
-            String(keys.length),
-            String(locks.length),
-            showOwner(owner),
-          ]),
-        ),
-      );
-    }
+    const leases = await allPages<JsonLease>(connectionOf(values), '/v1/leases', 'leases');
+    const shown = table(
+      ['ID', 'TTL', 'LEFT', 'KEYS', 'LOCKS', 'OWNER'],
+      leases.map(({ id, ttlMs, remainingMs, keys, locks, owner }) => [
+        id,
+        showDuration(ttlMs),
+        seconds(remainingMs),
+        String(keys.length),
+        String(locks.length),
+        showOwner(owner),
+      ]),
+    );
+    await tell(values, { leases }, shown);
     return EXIT.ok;
   },
 };

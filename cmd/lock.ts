@@ -6,7 +6,8 @@ import { EXIT, UsageError, type ExitCode } from './exit.ts';
 import { COMMAND_OPTIONS, HOLDING_OPTIONS, hold } from './holding.ts';
 import { printableName, showLocks, showLock, type JsonLock } from './lock-output.ts';
 import { option, type Options, type Values } from './options.ts';
-import { write, writeJson } from './output.ts';
+import { tell } from './output.ts';
+import { allPages } from './pages.ts';
 import { duration, flag, oneOf, wait } from './parse.ts';
 
 /** Shared with semaphores, which are locks of several permits. */
@@ -133,27 +134,14 @@ async function inspect(name: string, values: Values<typeof OPTIONS>): Promise<Ex
   const { encodeName } = await import('./keys.ts');
   const request = { method: 'GET', path: `/v1/locks/${encodeName(name)}` } as const;
   const found = (await callJson(connectionOf(values), request)) as JsonLock;
-  if (values.output === 'json') await writeJson(found);
-  else await write(showLock(found));
+  await tell(values, found, showLock(found));
   return found.holders.length + found.queue.length === 0 ? EXIT.notFound : EXIT.ok;
 }
 
-/** Page after page; with json one document all the same. */
 async function list(prefix: string, values: Values<typeof OPTIONS>): Promise<ExitCode> {
-  const { callJson } = await import('./client.ts');
-  const connection = connectionOf(values);
-  const locks: JsonLock[] = [];
-  for (let after: string | null | undefined; after !== null;) {
-    const query = { prefix: prefix || undefined, after };
-    const page = (await callJson(connection, { method: 'GET', path: '/v1/locks', query })) as {
-      readonly locks: readonly JsonLock[];
-      readonly next: string | null;
-    };
-    locks.push(...page.locks);
-    after = page.next;
-  }
-  if (values.output === 'json') await writeJson({ locks });
-  else await write(showLocks(locks));
+  const query = { prefix: prefix || undefined };
+  const locks = await allPages<JsonLock>(connectionOf(values), '/v1/locks', 'locks', query);
+  await tell(values, { locks }, showLocks(locks));
   return EXIT.ok;
 }
 
@@ -162,7 +150,6 @@ async function breakLock(name: string, values: Values<typeof OPTIONS>): Promise<
   const { encodeName } = await import('./keys.ts');
   const request = { method: 'DELETE', path: `/v1/locks/${encodeName(name)}` } as const;
   const result = (await callJson(connectionOf(values), request)) as { readonly broken: number };
-  if (values.output === 'json') await writeJson(result);
-  else await write(`broken ${result.broken}\n`);
+  await tell(values, result, `broken ${result.broken}\n`);
   return EXIT.ok;
 }

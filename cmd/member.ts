@@ -6,7 +6,7 @@ import type { MemberInfo } from '../src/client/index.ts';
 import { EXIT, UsageError, type ExitCode } from './exit.ts';
 import { encodeName } from './keys.ts';
 import { option, type Options, type Values } from './options.ts';
-import { printable, table, write, writeJson } from './output.ts';
+import { printable, table, tell } from './output.ts';
 import { flag, nodeName, oneOf, peerId, reachableAddress } from './parse.ts';
 
 /** As the HTTP API gives it. */
@@ -50,11 +50,7 @@ const list: CommandDeclaration<typeof LIST_OPTIONS> = {
     if (values.watch) return await watchList(values);
     const { bestView } = await import('./cluster-view.ts');
     const { clusterId, leader, members } = await bestView(connectionOf(values));
-    if (values.output === 'json') {
-      await writeJson({ clusterId, leader, members });
-      return EXIT.ok;
-    }
-    await write(listed(members));
+    await tell(values, { clusterId, leader, members }, listed(members));
     return EXIT.ok;
   },
 };
@@ -69,8 +65,7 @@ async function watchList(values: Values<typeof LIST_OPTIONS>): Promise<ExitCode>
   return await withClient(values, async (client) => {
     let isFirst = true;
     for await (const members of client.members.watch({ signal: ended.signal })) {
-      if (values.output === 'json') await writeJson({ members });
-      else await write(`${isFirst ? '' : '\n'}${listed(members)}`);
+      await tell(values, { members }, `${isFirst ? '' : '\n'}${listed(members)}`);
       isFirst = false;
     }
     return EXIT.ok;
@@ -143,7 +138,7 @@ const add: CommandDeclaration<typeof ADD_OPTIONS> = {
     if (address === undefined) throw new UsageError('--address is missing');
     const json = { name, peerId: identity, address, ...(role && { role }), ...(replaces && { replaces }) };
     const added = (await change(values, { method: 'POST', path: '/v1/cluster/members', json })) as MemberAnswer;
-    await tell(values, added, `${shown(added)} is a ${added.role}${whatFollows(added, role, replaces)}`);
+    await tell(values, added, `${shown(added)} is a ${added.role}${whatFollows(added, role, replaces)}\n`);
     return EXIT.ok;
   },
 };
@@ -160,7 +155,7 @@ const promote: CommandDeclaration<typeof CLIENT_OPTIONS> = {
   ],
   run: async ({ args: [member = ''], values }) => {
     const promoted = (await change(values, post(member, 'promote'))) as MemberAnswer;
-    await tell(values, promoted, `${shown(promoted)} is a voter; it counts for the majority from now on`);
+    await tell(values, promoted, `${shown(promoted)} is a voter; it counts for the majority from now on\n`);
     return EXIT.ok;
   },
 };
@@ -174,7 +169,7 @@ const demote: CommandDeclaration<typeof CLIENT_OPTIONS> = {
   examples: [['kvorum member demote n3', 'before its machine is taken away for a while']],
   run: async ({ args: [member = ''], values }) => {
     const demoted = (await change(values, post(member, 'demote'))) as MemberAnswer;
-    const what = `${shown(demoted)} is a learner; it has no vote until \`kvorum member promote ${demoted.name}\``;
+    const what = `${shown(demoted)} is a learner; it has no vote until \`kvorum member promote ${demoted.name}\`\n`;
     await tell(values, demoted, what);
     return EXIT.ok;
   },
@@ -195,7 +190,7 @@ const replace: CommandDeclaration<typeof CLIENT_OPTIONS> = {
   run: async ({ args: [old = '', by = ''], values }) => {
     encodeName(by);
     const answer = (await change(values, { ...post(old, 'replace'), json: { by } })) as MemberAnswer;
-    const what = `${shown(answer)} is a ${answer.role} in the place of ${printable(old)}, which is removed: its node stops`;
+    const what = `${shown(answer)} is a ${answer.role} in the place of ${printable(old)}, which is removed: its node stops\n`;
     await tell(values, answer, what);
     return EXIT.ok;
   },
@@ -210,16 +205,40 @@ const remove: CommandDeclaration<typeof CLIENT_OPTIONS> = {
   args: [MEMBER],
   options: CLIENT_OPTIONS,
   examples: [['kvorum member remove n3', '']],
-  run: async ({ args: [member = ''], values }) => {
-    const request = { method: 'DELETE', path: `/v1/cluster/members/${encodeName(member)}` } as const;
-    const answer = (await change(values, request)) as { readonly removed: boolean };
-    const what = answer.removed
-      ? `removed ${printable(member)}: its node stops, and can only join again with an empty data directory`
-      : `there is no member ${printable(member)}: nothing to remove`;
-    await tell(values, answer, what);
+  run: async ({ args: [written = ''], values }) => {
+    const named = encodeName(written);
+    const connection = connectionOf(values);
+    const { bestView } = await import('./cluster-view.ts');
+    const known = memberIn((await bestView(connection)).members, written);
+    // It was a member and will be none, whichever attempt does it. By its id, because by then another may bear the name.
+    if (known !== undefined) {
+      await change(values, { method: 'DELETE', path: `/v1/cluster/members/${encodeName(known.id)}` });
+    }
+    const removed = known !== undefined || (await removeUnknown(connection, named));
+    const what = known === undefined ? printable(written) : shown(known);
+    const line = removed
+      ? `removed ${what}: its node stops, and can only join again with an empty data directory\n`
+      : `there is no member ${what}: nothing to remove\n`;
+    await tell(values, { removed }, line);
     return EXIT.ok;
   },
 };
+
+function memberIn<M extends Pick<MemberInfo, 'id' | 'name'> & { readonly role: string }>(
+  members: readonly M[],
+  written: string,
+): M | undefined {
+  // An agent is none, and goes when its process ends.
+  const known = members.filter(({ role }) => role !== 'agent');
+  return known.find(({ id }) => id === written) ?? known.find(({ name }) => name === written);
+}
+
+/** The node that told who there is may be behind. Sent once: asked again after a lost answer, a node would say that there is no such member whether or not there was one. */
+async function removeUnknown(connection: Connection, name: string): Promise<boolean> {
+  const { call, jsonOf } = await import('./client.ts');
+  const answer = await call(connection, { method: 'DELETE', path: `/v1/cluster/members/${name}` });
+  return (jsonOf(answer) as { readonly removed: boolean }).removed;
+}
 
 export const member: CommandGroup = {
   name: 'member',
@@ -244,12 +263,7 @@ async function change(
   return await callJson(connection, { ...request, repeatable: true });
 }
 
-async function tell(values: ClientValues, answer: object, what: string): Promise<void> {
-  if (values.output === 'json') await writeJson(answer);
-  else await write(`${what}\n`);
-}
-
-function shown({ name, id }: MemberAnswer): string {
+function shown({ name, id }: Pick<MemberAnswer, 'name' | 'id'>): string {
   return `${printable(name)} (id ${printable(id)})`;
 }
 

@@ -27,6 +27,16 @@ export async function writeJson(value: unknown): Promise<void> {
   await write(`${JSON.stringify(value)}\n`);
 }
 
+/** The answer itself for programs, `text` for people. */
+export async function tell(
+  { output }: { readonly output: 'text' | 'json' },
+  answer: object,
+  text: string,
+): Promise<void> {
+  if (output === 'json') await writeJson(answer);
+  else await write(text);
+}
+
 /** Text on one line, without characters that would steer a terminal. */
 export function printable(value: string): string {
   // oxlint-disable-next-line no-control-regex -- control characters are what this is about

@@ -7,7 +7,8 @@ import { EXIT, UsageError, type ExitCode } from './exit.ts';
 import { COMMAND_OPTIONS, hold, HOLDING_OPTIONS, type Held } from './holding.ts';
 import { printableName } from './lock-output.ts';
 import { option, type Options, type Values } from './options.ts';
-import { printable, table, write, writeJson } from './output.ts';
+import { printable, table, tell } from './output.ts';
+import { allPages } from './pages.ts';
 import { duration, flag, integer, json, text } from './parse.ts';
 import { Signals } from './signals.ts';
 
@@ -238,35 +239,18 @@ const list: CommandDeclaration<typeof LOOK_OPTIONS> = {
     const query = { passing: values.passing };
     const request = { method: 'GET', path: `/v1/services/${encodeName(name)}`, query } as const;
     const found = (await callJson(connectionOf(values), request)) as JsonService;
-    if (values.output === 'json') await writeJson(found);
-    else await write(showInstances(found));
+    await tell(values, found, showInstances(found));
     return found.instances.length === 0 ? EXIT.notFound : EXIT.ok;
   },
 };
 
-/** Page after page; with json one document all the same. */
 async function listAll(values: Values<typeof LOOK_OPTIONS>): Promise<ExitCode> {
-  const { callJson } = await import('./client.ts');
-  const connection = connectionOf(values);
-  const services: ServiceSummary[] = [];
-  for (let after: string | null | undefined; after !== null;) {
-    const page = (await callJson(connection, { method: 'GET', path: '/v1/services', query: { after } })) as {
-      readonly services: readonly ServiceSummary[];
-      readonly next: string | null;
-    };
-    services.push(...page.services);
-    after = page.next;
-  }
-  if (values.output === 'json') {
-    await writeJson({ services });
-  } else {
-    await write(
-      table(
-        ['NAME', 'INSTANCES', 'PASSING'],
-        services.map(({ name, instances, passing }) => [printable(name), String(instances), String(passing)]),
-      ),
-    );
-  }
+  const services = await allPages<ServiceSummary>(connectionOf(values), '/v1/services', 'services');
+  const shown = table(
+    ['NAME', 'INSTANCES', 'PASSING'],
+    services.map(({ name, instances, passing }) => [printable(name), String(instances), String(passing)]),
+  );
+  await tell(values, { services }, shown);
   return EXIT.ok;
 }
 
@@ -301,8 +285,7 @@ const watch: CommandDeclaration<typeof LOOK_OPTIONS> = {
     return await withClient(values, async (client) => {
       const { passing } = values;
       for await (const view of client.services.watch(name, { signal: ended.signal, passing })) {
-        if (values.output === 'json') await writeJson(view);
-        else await write(`${showInstances(view)}\n`);
+        await tell(values, view, `${showInstances(view)}\n`);
       }
       return EXIT.ok;
     });
@@ -326,8 +309,7 @@ const deregister: CommandDeclaration<typeof CLIENT_OPTIONS> = {
       path: `/v1/services/${encodeName(name)}/${encodeName(instance)}`,
     } as const;
     const result = (await callJson(connectionOf(values), request)) as { readonly deregistered: boolean };
-    if (values.output === 'json') await writeJson(result);
-    else await write(result.deregistered ? 'deregistered\n' : 'there is no such instance\n');
+    await tell(values, result, result.deregistered ? 'deregistered\n' : 'there is no such instance\n');
     return result.deregistered ? EXIT.ok : EXIT.notFound;
   },
 };

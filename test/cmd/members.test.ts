@@ -134,11 +134,12 @@ describe('changes of roles and places', () => {
     );
     expect(sent()).toEqual(['POST', '/v1/cluster/members/n2/replace', { by: 'n3' }]);
     expect((await run('member', 'remove', 'n3', '-o', 'json')).stdout).toBe('{"removed":true}\n');
-    expect(sent()).toEqual(['DELETE', '/v1/cluster/members/n3', null]);
+    // By its id: should the answer be lost, nobody else who bears the name by then is meant.
+    expect(sent()).toEqual(['DELETE', '/v1/cluster/members/103', null]);
     const again = await run('member', 'remove', 'n3');
     expect([again.code, again.stdout]).toEqual([0, 'there is no member n3: nothing to remove\n']);
     expect((await run('member', 'remove', 'n1')).stdout).toBe(
-      'removed n1: its node stops, and can only join again with an empty data directory\n',
+      'removed n1 (id 101): its node stops, and can only join again with an empty data directory\n',
     );
   });
 
@@ -146,6 +147,57 @@ describe('changes of roles and places', () => {
     await run('member', 'remove', 'n 1/ü', '--timeout', '60s');
     expect(sent()).toEqual(['DELETE', '/v1/cluster/members/n%201%2F%C3%BC', null]);
     expect(node.seen[0]?.query.get('timeout')).toBe('60000ms');
+  });
+
+  describe('remove, and its answer is lost', () => {
+    let other: FakeNode;
+    let removals: number;
+    beforeEach(async () => {
+      other = await FakeNode.start();
+      removals = 0;
+      node.failure = ({ method }, response) => {
+        if (method !== 'DELETE') return false;
+        removals++;
+        [node.members, other.members] = [[node.members[0]!], [other.members[0]!]];
+        response.destroy();
+        return true;
+      };
+    });
+    afterEach(async () => {
+      await other.close();
+    });
+    const remove = (name: string, ...more: string[]): Promise<Ended> =>
+      inProcess(['member', 'remove', name, '--endpoints', `${node.url},${other.url}`, ...more]);
+
+    test.each(['n2', '102'])('%s was a member and is none', async (name) => {
+      const { code, stdout } = await remove(name);
+      expect([code, stdout]).toEqual([
+        0,
+        'removed n2 (id 102): its node stops, and can only join again with an empty data directory\n',
+      ]);
+      expect([removals, other.seen.at(-1)?.path]).toEqual([1, '/v1/cluster/members/102']);
+    });
+
+    test('for programs as well', async () => {
+      expect((await remove('n2', '-o', 'json')).stdout).toBe('{"removed":true}\n');
+    });
+
+    test('of one that no node told of nothing is known then', async () => {
+      const { code, stdout, stderr } = await remove('n7');
+      expect([code, stdout]).toEqual([5, '']);
+      expect(stderr).toContain('ERR_TIMEOUT');
+      expect(other.seen.filter(({ method }) => method === 'DELETE')).toEqual([]);
+    });
+  });
+
+  test('an agent is no member to remove', async () => {
+    node.members[1]!.role = 'agent';
+    node.failure = ({ method }, response) => {
+      if (method !== 'DELETE') return false;
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"removed":false}');
+      return true;
+    };
+    expect((await run('member', 'remove', 'n2')).stdout).toBe('there is no member n2: nothing to remove\n');
   });
 
   test('no such member: exit code 3', async () => {
