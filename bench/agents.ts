@@ -49,10 +49,7 @@ export async function measureAgents(
     await sleep(SETTLE_MS);
     const full = crowds.filter(({ agents }) => agents > 1);
     const pids = full.map(({ server }) => server.pid);
-    const [agents, members] = await Promise.all([
-      cpuPercent(pids, seconds),
-      cpuPercent(cluster.pids(), seconds),
-    ]);
+    const [agents, members] = await Promise.all([cpuPercent(pids, seconds), cpuPercent(cluster.pids(), seconds)]);
     const resident = pids.map((pid) => residentMiB(pid, 'VmRSS'));
     const perProcess = resident.some((mib) => mib === null) ? null : mean(resident.map(Number));
     const perCrowd = full[0]?.agents ?? 1;

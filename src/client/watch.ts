@@ -71,8 +71,6 @@ export interface ResyncBatch<V = string> {
   readonly entries: readonly Entry<V>[];
 }
 
-/** Pages of a list whose revision is compacted before its last one are begun again, so often. */
-
 export class Watch<B> extends Subscription<B> {
   readonly #ready: Promise<number>;
 
