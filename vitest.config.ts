@@ -16,7 +16,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/sim/**', 'test/integration/**', 'test/package/**'],
+          exclude: ['test/sim/**', 'test/fuzz/**', 'test/integration/**', 'test/package/**'],
           testTimeout: 10_000,
           hookTimeout: 10_000,
         },
@@ -25,7 +25,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'sim',
-          include: ['test/sim/**/*.test.ts'],
+          include: ['test/sim/**/*.test.ts', 'test/fuzz/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 10_000,
         },

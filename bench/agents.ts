@@ -4,10 +4,10 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AgentLoadOptions, Known, Wait } from './agent-load.ts';
-import type { Figures } from './cases.ts';
 import { askBytes, NODES } from './cluster.ts';
 import type { KvorumCluster } from './kvorum-cluster.ts';
 import { cpuSeconds, residentMiB } from './machine.ts';
+import type { Figures } from './result.ts';
 import { freeAddresses, until, type ServerProcess, type Workshop } from './workshop.ts';
 
 const CROWDS = [11, 11, 11, 11, 11, 11, 11, 11, 11, 1];

@@ -5,7 +5,7 @@ import { measureAgents } from './agents.ts';
 import type { Cluster, Via } from './cluster.ts';
 import { EtcdCluster } from './etcd-cluster.ts';
 import { KvorumCluster, LOAD_KEYS } from './kvorum-cluster.ts';
-import type { LoadResult } from './result.ts';
+import type { Figures, LoadResult } from './result.ts';
 import { measureStages } from './stages.ts';
 import type { Workshop } from './workshop.ts';
 
@@ -25,9 +25,6 @@ export interface CaseOptions {
   readonly stale: boolean;
   readonly rate: number | null;
 }
-
-/** Figures by name, null where the system does not say. */
-export type Figures = Readonly<Record<string, number | null>>;
 
 export interface Round {
   readonly kvorum: Figures;

@@ -1,6 +1,6 @@
 /** The figures of a run, for people and for programs. */
-import type { FigureName, Figures, Round } from './cases.ts';
-import { median } from './result.ts';
+import type { FigureName, Round } from './cases.ts';
+import { median, type Figures } from './result.ts';
 
 /** More pairs than this stand below each other. */
 const WIDE = 6;

@@ -1,3 +1,6 @@
+/** Figures by name, null where the system does not say. */
+export type Figures = Readonly<Record<string, number | null>>;
+
 /** What one load gave. Both generators, ours and etcd's, are brought to this form. */
 export interface LoadResult {
   /** Acknowledged within the measured time. */

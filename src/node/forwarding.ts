@@ -148,10 +148,20 @@ export function decodeAnswers(bytes: Uint8Array): ResultFrame {
 function decodeAnswer(answer: unknown): Answer {
   if (answer === null) return { error: null, result: null, retry: true };
   if (answer instanceof Uint8Array) {
-    return { error: null, result: answer.length === 0 ? null : decodeResult(answer), retry: false };
+    return { error: null, result: answer.length === 0 ? null : resultOf(answer), retry: false };
   }
   if (!Array.isArray(answer)) throw malformedFrame('result');
   return { error: decodeError(answer), result: null, retry: false };
+}
+
+/** Of a peer, who may say anything: what is malformed is its mistake and no broken promise of this node. */
+function resultOf(bytes: Uint8Array): CommandResult {
+  try {
+    return decodeResult(bytes);
+  } catch (error) {
+    if (KvorumError.is(error, 'ERR_INVARIANT')) throw malformedFrame('result');
+    throw error;
+  }
 }
 
 /** An error as it travels between nodes: [code, message, outcome, details]. An unknown code (of a newer node) becomes ERR_INTERNAL. */
