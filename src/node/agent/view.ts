@@ -68,7 +68,14 @@ export class AgentView {
   cluster(): ClusterInfo {
     const { clusterId, env, name, gossip, upstream } = this.#options;
     const holds = env.now() - this.#toldMs < TOLD_HOLDS_MS;
-    if (this.#told !== null && holds && upstream.size > 0) return { ...this.#told, name };
+    if (this.#told !== null && holds && upstream.size > 0) {
+      // How they are it hears itself, and sooner.
+      const members = this.#told.members.map((told) => {
+        const heard = gossip.member(told.id);
+        return heard === undefined ? told : { ...told, health: healthOf(heard) };
+      });
+      return { ...this.#told, name, members };
+    }
     const { revision, term } = upstream;
     return { clusterId, name, leader: null, term, revision, members: gossip.members().filter(isShown).map(described) };
   }
@@ -124,10 +131,15 @@ function isShown({ state }: Member): boolean {
   return state !== 'left';
 }
 
-function described({ id, name, peerId, role, addresses, http, state, metadata, incarnation }: Member): MemberInfo {
+function healthOf({ state }: Member): MemberInfo['health'] {
+  return state === 'alive' || state === 'suspect' ? state : 'unreachable';
+}
+
+function described(member: Member): MemberInfo {
+  const { id, name, peerId, role, addresses, http, metadata, incarnation } = member;
   return {
     ...{ id, name, peerId, role, addresses, http: http || null, pid: null },
-    health: state === 'alive' ? 'alive' : state === 'suspect' ? 'suspect' : 'unreachable',
+    health: healthOf(member),
     ...{ metadata: decodeMetadata(metadata), incarnation, matchIndex: null, appliedIndex: null },
   };
 }
