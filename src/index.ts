@@ -164,7 +164,8 @@ function withClients(node: KvorumNode): EmbeddedNode {
   return Object.assign(node, {
     client: (options: EmbeddedClientOptions = {}): Client => {
       if (closing !== null) throw new KvorumError('ERR_CLOSED', 'the node is closed');
-      const client = clientOver([new EmbeddedTransport(node, () => clients.delete(client))], text, options);
+      const transport = new EmbeddedTransport(node, () => clients.delete(client));
+      const client: Client = clientOver([transport], text, options, { host: node });
       clients.add(client);
       return client;
     },

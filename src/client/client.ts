@@ -27,6 +27,7 @@ import type { Discovery } from './endpoints.ts';
 import { entriesOf, entryOf, entryOrNull, keyEntryOf } from './entry.ts';
 import type { Entry, KeyEntry } from './entry.ts';
 import { REAL_ENVIRONMENT } from './environment.ts';
+import type { Host } from './host.ts';
 import { openLease, runOptions } from './lease.ts';
 import type { Lease, LeaseOptions } from './lease.ts';
 import { acquireLock, Locks } from './lock.ts';
@@ -370,7 +371,7 @@ export function clientOver<V, I>(
   transports: readonly ClientTransport[],
   codec: Codec<V, I>,
   options: Omit<ConnectOptions, 'fetch' | 'token' | 'discover'>,
-  discovery: Discovery | null = null,
+  { discovery = null, host = null }: { readonly discovery?: Discovery | null; readonly host?: Host | null } = {},
 ): Client<V, I> {
   const { environment = REAL_ENVIRONMENT, sessionWindow = 512 } = options;
   if (!Number.isSafeInteger(sessionWindow) || sessionWindow < 1 || sessionWindow > 1000) {
@@ -392,7 +393,7 @@ export function clientOver<V, I>(
     sessionWindow,
     owner: options.owner,
   });
-  return new Client(new Core(caller), codec);
+  return new Client(new Core(caller, host), codec);
 }
 
 function invalidOption(option: string, reason: string): KvorumError {

@@ -49,7 +49,7 @@ export function connect(endpoints: string | readonly string[], options: ConnectO
     return found.filter(isEndpoint);
   };
   const discovery = options.discover === true ? { endpointsOf, open } : null;
-  return clientOver([...streams, ...urls].map(open), text, options, discovery);
+  return clientOver([...streams, ...urls].map(open), text, options, { discovery });
 }
 
 /** What members say of themselves may be anything. */

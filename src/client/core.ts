@@ -1,6 +1,7 @@
 /** What the parts of a client share: who makes calls, and what has to be closed with it. */
 import type { Attempt, ClientTransport } from './api.ts';
 import type { Caller } from './caller.ts';
+import type { Host } from './host.ts';
 import type { Renewal } from './keep-alive.ts';
 
 export interface Closable {
@@ -9,11 +10,14 @@ export interface Closable {
 
 export class Core {
   readonly caller: Caller;
+  /** Null for a client that is beside no node. */
+  readonly host: Host | null;
   readonly #handles = new Set<Closable>();
   #closing: Promise<void> | null = null;
 
-  constructor(caller: Caller) {
+  constructor(caller: Caller, host: Host | null = null) {
     this.caller = caller;
+    this.host = host;
   }
 
   now(): number {

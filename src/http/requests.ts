@@ -117,6 +117,7 @@ export const REGISTER = {
   metadata: objectField('Whatever else is to be known of it', MAX_METADATA_BYTES),
   status: choiceField('How it is. Default: passing', STATUSES),
   note,
+  node: idField('Id of the node or agent in whose process it runs, if any'),
   lease: idField('A lease that there is, with which it goes. Without one, one is made'),
   ttl: durationField('Time to live of the lease that is made; not together with lease', MIN_TTL_MS, MAX_TTL_MS, '15s'),
 };

@@ -344,6 +344,7 @@ export const ServiceInstance = Type.Object({
   metadata: Type.Object({}, { additionalProperties: true }),
   status,
   note: nullable(Type.String({ description: 'Why it has that status' })),
+  node: nullable(Type.String({ description: 'Id of the node or agent in whose process it runs' })),
   lease: nullable(lease),
   createRevision: revision('Of its registration'),
   modRevision: revision('Of what it said last'),

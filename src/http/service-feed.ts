@@ -59,8 +59,8 @@ export function serviceJson({ name, revision, instances }: ServiceView): string 
 function instancesJson(instances: ServiceView['instances']): string {
   return JSON.stringify(
     instances.map(
-      ({ instance, address, version, weight, metadata, status, note, lease, createRevision, modRevision }) => ({
-        ...{ instance, address, version, weight, metadata, status, note },
+      ({ instance, address, version, weight, metadata, status, note, node, lease, createRevision, modRevision }) => ({
+        ...{ instance, address, version, weight, metadata, status, note, node },
         ...{ lease, createRevision, modRevision },
       }),
     ),

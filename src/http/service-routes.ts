@@ -67,8 +67,8 @@ function registerInstance(exchange: Exchange): void {
     if (body.lease !== undefined && body.ttl !== undefined) {
       throw invalidField('ttl', 'and "lease" exclude each other: a lease has its own');
     }
-    const { address, version = null, weight = 1, metadata = {}, status = 'passing', note = null } = body;
-    const record = { address, version, weight, metadata, status, note };
+    const { address, version = null, weight = 1, metadata = {}, status = 'passing', note = null, node = null } = body;
+    const record = { address, version, weight, metadata, status, note, node };
     const registered =
       body.lease === undefined
         ? registerAnew(self.service.node, names, record, body.ttl, options)

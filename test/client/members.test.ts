@@ -69,7 +69,7 @@ describe('discover', () => {
     };
     const environment = { now: time.now, after: time.after, random: () => 0 };
     const endpointsOf = ({ http }: MemberInfo) => (http === null ? [] : [http]);
-    const client = clientOver([open('n1')], text, { environment }, { endpointsOf, open });
+    const client = clientOver([open('n1')], text, { environment }, { discovery: { endpointsOf, open } });
     const get = async (): Promise<void> => void (await time.until(client.get('a')));
     return { time, fakes, client, get };
   }

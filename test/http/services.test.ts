@@ -93,7 +93,9 @@ const idsOf = (view: Record<string, unknown>): string[] =>
 
 describe('register', () => {
   test('with a lease made for it, which is to be renewed; GET shows it', async () => {
-    const full = { address: 'h:1', version: '1', weight: 3, metadata: { a: [1] }, note: 'new', ttl: '20s' };
+    const full = {
+      ...{ address: 'h:1', version: '1', weight: 3, metadata: { a: [1] }, note: 'new', node: '77', ttl: '20s' },
+    };
     const { status, json } = await register('/full/a%2Fb', full);
     expect([status, json]).toEqual([201, { name: 'full', instance: 'a/b', lease: json['lease'], ttlMs: 20_000 }]);
     const lease = json['lease'] as string;
@@ -124,6 +126,8 @@ describe('register', () => {
     const client = node.client();
     await register('/both/http', { address: 'h:1', weight: 2 });
     const me = await client.services.register('both', { address: 'h:2', instance: 'library' });
+    // It is in the process of this node; of who speaks HTTP nobody knows where it is.
+    expect((await client.services.list('both')).instances.map((each) => each.node)).toEqual([null, node.id]);
     const { json } = await call('GET', '/both');
     const view = await client.services.list('both');
     expect(
@@ -154,6 +158,7 @@ describe('register', () => {
     [{ address: 'a', note: 'x'.repeat(513) }, 'note'],
     [{ address: 'a', ttl: '0s' }, 'ttl'],
     [{ address: 'a', lease: 7 }, 'lease'],
+    [{ address: 'a', node: 'n1' }, 'node'],
     [{ address: 'a', more: 1 }, 'more'],
   ])('bad input is named: %j', async (body, field) => {
     expect(await register('/bad/a', body)).toMatchObject({

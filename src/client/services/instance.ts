@@ -38,6 +38,8 @@ export interface InstanceRecord {
   readonly status: InstanceStatus;
   /** Why it has that status. Up to 512 bytes, null for nothing. */
   readonly note: string | null;
+  /** Id of the node or agent in whose process it runs, null for none: how that is by gossip tells of the instance before its lease does. */
+  readonly node: string | null;
 }
 
 export interface ServiceInstance extends InstanceRecord {
@@ -96,8 +98,8 @@ export function namesOfKey(key: string): { readonly name: string; readonly insta
   return instanceKey(name, instance) === key ? { name, instance } : null;
 }
 
-export function encodeRecord({ address, version, weight, metadata, status, note }: InstanceRecord): string {
-  return JSON.stringify({ address, version, weight, metadata, status, note });
+export function encodeRecord({ address, version, weight, metadata, status, note, node }: InstanceRecord): string {
+  return JSON.stringify({ address, version, weight, metadata, status, note, node });
 }
 
 /** Null for what cannot be read: nobody shall be kept from the others by a key that somebody wrote by hand. */
@@ -113,8 +115,9 @@ export function instanceOf({ key, value, lease, createRevision, modRevision }: S
     return null;
   }
   if (typeof read !== 'object' || read === null) return null;
-  const { address, version = null, weight = 1, metadata = {}, status, note = null } = read as Partial<InstanceRecord>;
-  const record = { address, version, weight, metadata, status, note } as InstanceRecord;
+  const given = read as Partial<InstanceRecord>;
+  const { address, version = null, weight = 1, metadata = {}, status, note = null, node = null } = given;
+  const record = { address, version, weight, metadata, status, note, node } as InstanceRecord;
   return recordFault(record) === null ? { ...names, ...record, lease, createRevision, modRevision } : null;
 }
 
@@ -141,7 +144,9 @@ export function invalid(option: string, reason: string): KvorumError {
 
 type Fault = readonly [option: string, reason: string];
 
-function recordFault({ address, version, weight, metadata, status, note }: InstanceRecord): Fault | null {
+const DECIMAL_ID = /^\d{1,20}$/u;
+
+function recordFault({ address, version, weight, metadata, status, note, node }: InstanceRecord): Fault | null {
   const wrong = textFault(address, MAX_ADDRESS_BYTES, 1);
   if (wrong !== null) return ['address', wrong];
   const unversioned = version === null ? null : textFault(version, MAX_VERSION_BYTES, 1);
@@ -151,6 +156,9 @@ function recordFault({ address, version, weight, metadata, status, note }: Insta
   }
   if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) {
     return ['metadata', 'must be an object'];
+  }
+  if (node !== null && (typeof node !== 'string' || !DECIMAL_ID.test(node))) {
+    return ['node', 'must be the id of a node: decimal digits, as text'];
   }
   const unreadable = metadataFault(metadata);
   return unreadable === null ? statusFault(status, note) : ['metadata', unreadable];

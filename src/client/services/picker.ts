@@ -4,6 +4,8 @@ import { Backoff } from '../backoff.ts';
 import type { Core } from '../core.ts';
 import { durationMs } from '../duration.ts';
 import type { Duration } from '../duration.ts';
+import { Neighbours } from '../host.ts';
+import type { Health, Host } from '../host.ts';
 import { isTransient } from '../retry.ts';
 import { Subscription } from '../subscription.ts';
 import { Balancer, BALANCER_DEFAULTS } from './balancer.ts';
@@ -14,8 +16,8 @@ import { followRoll } from './roll-call.ts';
 import { isPassing } from './roster.ts';
 import type { Roster } from './roster.ts';
 
-/** What gossip says about the process behind an instance: a hint, faster than leases. Null: nothing is known. */
-export type HealthHint = 'alive' | 'suspect' | 'unreachable' | null;
+/** How the process behind an instance is, by gossip for one: a hint, faster than leases. Null: nothing is known. */
+export type HealthHint = Health | null;
 
 export interface EjectionOptions {
   /** Set aside after so many failures in a row. Default 5. */
@@ -41,7 +43,8 @@ export interface PickOptions {
   readonly ejection?: EjectionOptions;
   /**
    * What is known about the process behind an instance from elsewhere, asked with each choice. Who is not alive by it is left out as long as somebody else is left: it is a hint, and a
-   * wrong one does not leave you with nobody. This is where a node that takes part in gossip plugs in what it knows; absent, leases and checks alone decide.
+   * wrong one does not leave you with nobody. Default: for the client of a node or agent (`node.client()`), what that knows by gossip of the node or agent that the instance names (`node`);
+   * for a client over the network nothing, so that leases and checks alone decide, as they do with `() => null`.
    */
   readonly healthOf?: (instance: ServiceInstance) => HealthHint;
 }
@@ -71,7 +74,7 @@ export class Picker implements AsyncDisposable {
   constructor(core: Core, name: string, options: PickOptions) {
     checkName('name', name);
     const { environment } = core.caller;
-    const { healthOf, signal } = options;
+    const { healthOf = core.host === null ? undefined : byGossip(core.host, () => core.now()), signal } = options;
     this.name = name;
     this.#core = core;
     this.#balancer = new Balancer(() => environment.random(), balancerOptions(options));
@@ -219,6 +222,11 @@ export class Picker implements AsyncDisposable {
     this.#ready = quietly(Promise.withResolvers<this>());
     this.#ready.reject(error);
   }
+}
+
+function byGossip(host: Host, now: () => number): NonNullable<PickOptions['healthOf']> {
+  const neighbours = new Neighbours(host, now);
+  return ({ node }) => (node === null ? null : neighbours.healthOf(node));
 }
 
 function isAlive(hint: HealthHint): boolean {

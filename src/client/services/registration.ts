@@ -34,6 +34,11 @@ export interface RegisterOptions extends Omit<CallOptions, 'once'> {
   readonly weight?: number;
   /** A JSON object of up to 4 KiB. Default: empty. */
   readonly metadata?: Readonly<Record<string, unknown>>;
+  /**
+   * Id of the node or agent in whose process it runs, null for none. When gossip says that this is not well, pickers beside other nodes and agents leave the instance out. Default: the
+   * one that the client is of (`node.client()`), otherwise none.
+   */
+  readonly node?: string | null;
   /** How it is known that it is well. Default: it is passing until `report` says otherwise, or its lease ends. */
   readonly check?: HealthCheck;
   /** Who carries out `http` and `tcp` checks. Default: `fetch`, and node:net. */
@@ -42,7 +47,7 @@ export interface RegisterOptions extends Omit<CallOptions, 'once'> {
   readonly ttl?: Duration;
   /**
    * Register it with this lease (or its id) instead of one made for it; then it goes with the lease, and does not come back. Several instances may share one; two registrations of one id on one lease
-   * that say the same of it (address, version, weight, metadata) are one and the same, and closing either ends both.
+   * that say the same of it (address, version, weight, metadata, node) are one and the same, and closing either ends both.
    */
   readonly lease?: Lease | string;
 }
@@ -118,6 +123,7 @@ export class RegistrationHandle implements Registration {
       version = null,
       weight = 1,
       metadata = {},
+      node = core.host?.id ?? null,
       check,
       checker = FETCH_CHECKER,
       lease = null,
@@ -130,7 +136,7 @@ export class RegistrationHandle implements Registration {
     this.instance = instance;
     this.#core = core;
     this.#key = instanceKey(name, instance);
-    this.#record = { address, version, weight, metadata };
+    this.#record = { address, version, weight, metadata, node };
     this.#ttlMs = durationMs('ttl', options.ttl ?? DEFAULT_TTL);
     this.#given = lease;
     checkRecord({ ...this.#record, ...this.#reported });

@@ -11,7 +11,7 @@ const SEED = 20_240_611;
 function instance(id: string, weight = 1, createRevision = 1): ServiceInstance {
   return {
     ...{ name: 's', instance: id, address: `${id}:1`, version: null, weight, metadata: {}, status: 'passing' },
-    ...{ note: null, lease: '1', createRevision, modRevision: createRevision },
+    ...{ note: null, node: null, lease: '1', createRevision, modRevision: createRevision },
   };
 }
 

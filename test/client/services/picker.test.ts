@@ -1,7 +1,10 @@
 /** The picker on a simulated cluster: it knows what the registry knows, through crashes and cuts, and says what is wrong when there is nobody. */
 import { afterEach, describe, expect, test } from 'vitest';
 
+import { clientOver } from '../../../src/client/client.ts';
 import type { Client } from '../../../src/client/client.ts';
+import { text } from '../../../src/client/codec.ts';
+import { EmbeddedTransport } from '../../../src/client/embedded-transport.ts';
 import type { HealthHint, Picker } from '../../../src/client/services/picker.ts';
 import { STATUSES } from '../../../src/client/services/instance.ts';
 import type { ServiceInstance } from '../../../src/client/services/instance.ts';
@@ -27,6 +30,28 @@ async function failure(promise: Promise<unknown>): Promise<unknown> {
       (error: unknown) => error,
     ),
   );
+}
+
+/** The client of a node or agent, on virtual time: what `node.client()` gives. */
+function beside(name: string): Client {
+  const { node } = cluster.node(name);
+  const dice = cluster.random.fork();
+  const environment = {
+    now: () => cluster.time.now,
+    random: () => dice.float(),
+    after: (delayMs: number, task: () => void) => cluster.time.schedule(delayMs, task),
+  };
+  return clientOver([new EmbeddedTransport(node)], text, { environment }, { host: node });
+}
+
+/** Whom it chooses of 30 times. */
+function chosenBy(picker: Picker): string[] {
+  const chosen = Array.from({ length: 30 }, () => {
+    const to = picker.next();
+    picker.succeeded(to, 5);
+    return to.instance;
+  });
+  return [...new Set(chosen)].sort();
 }
 
 const thrown = (act: () => unknown): unknown => {
@@ -146,6 +171,48 @@ describe('use', () => {
     hints.set('a', 'alive');
     expect([...chosen()]).toEqual(['a']);
     await cluster.run(client.close());
+  });
+
+  test.each(['n1', 'a3'])('beside %s: an instance whose process is not well by gossip is left out', async (name) => {
+    const client = await started();
+    for (const agent of ['a1', 'a2', 'a3']) {
+      const node = cluster.add(agent, { role: 'agent' });
+      void node.start();
+      await cluster.until(() => node.state === 'running' && node.node.readiness().ready, `${agent} is there`);
+    }
+    const clients = new Map(['a1', 'a2', name].map((each) => [each, beside(each)]));
+    // Leases say nothing for a minute.
+    for (const id of ['a1', 'a2']) await register(clients.get(id)!, id, { ttl: '1m' });
+    await register(client, 'elsewhere', { ttl: '1m' });
+    const { instances } = await cluster.run(client.services.list('payments'));
+    expect(instances.map(({ node }) => node)).toEqual([...['a1', 'a2'].map((id) => cluster.node(id).node.id), null]);
+    await cluster.run(client.services.deregister('payments', 'elsewhere'));
+
+    const own = clients.get(name)!;
+    const pickers = { byGossip: own.services.pick('payments'), byLease: client.services.pick('payments') };
+    const deaf = own.services.pick('payments', { healthOf: () => null });
+    for (const picker of [...Object.values(pickers), deaf]) await cluster.run(picker.ready());
+    const health = (id: string): string | undefined =>
+      cluster
+        .node(name)
+        .node.cluster()
+        .members.find((member) => member.name === id)?.health;
+    const both = ['a1', 'a2'];
+    await cluster.until(() => both.every((id) => health(id) === 'alive'), 'it knows both');
+    await cluster.until(() => chosenBy(pickers.byGossip).length === 2, 'both are chosen');
+
+    cluster.node('a1').crash();
+    await cluster.until(() => health('a1') !== 'alive', 'a1 is suspected');
+    await cluster.advance(50);
+    expect(chosenBy(pickers.byGossip)).toEqual(['a2']);
+    expect(pickers.byGossip.instances).toHaveLength(2);
+    for (const picker of [pickers.byLease, deaf]) expect(chosenBy(picker)).toEqual(both);
+
+    cluster.node('a2').crash();
+    await cluster.until(() => health('a2') !== 'alive', 'a2 is suspected');
+    await cluster.advance(50);
+    expect(chosenBy(pickers.byGossip)).toEqual(both);
+    await cluster.run(Promise.allSettled([client, ...clients.values()].map((each) => each.close())), 120_000);
   });
 
   test('await using', async () => {

@@ -104,6 +104,7 @@ describe('register', () => {
       ['weight', 'n', { address: 'a', weight: 1.5 }],
       ['metadata', 'n', { address: 'a', metadata: { x: 'y'.repeat(4096) } }],
       ['metadata', 'n', { address: 'a', metadata: [] as never }],
+      ['node', 'n', { address: 'a', node: 'n1' }],
       ['ttl', 'n', { address: 'a', ttl: 'soon' }],
       ['check.http', 'n', { address: 'a', check: { http: 'ftp://x' } }],
       ['check.tcp', 'n', { address: 'a', check: { tcp: true } }],
