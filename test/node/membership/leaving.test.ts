@@ -15,10 +15,11 @@ afterEach(() => {
   replicas.clear();
 });
 
-async function start(nodes: number, seed: number): Promise<{ leader: SimNode; others: SimNode[] }> {
+async function start(nodes: number, seed: number, writeMs = 0.3): Promise<{ leader: SimNode; others: SimNode[] }> {
   cluster = await simCluster({
     seed,
     nodes,
+    writeMs: () => writeMs,
     platform: (node, platform) => ({
       ...platform,
       joined: (joined) => {
@@ -96,4 +97,49 @@ test('a member is replaced while another is cut off, and the leader is lost for 
   const { leader: next } = cluster;
   await cluster.run((next ?? away).node.put('k', 'v'));
   expect(away.failure ?? successor.failure).toBeNull();
+});
+
+test('a change is answered when its joint configuration is left, not when that is applied', async () => {
+  // So slow that a look falls between the two.
+  const { leader, others } = await start(3, 7, 20);
+  const [leaver] = others as [SimNode, SimNode];
+  let answered = false;
+  const removal = leader.call((node) => node.members.remove(leaver.name)).then(() => (answered = true));
+  await cluster.until(
+    () => replicaOf(leader).machine.configuration?.votersOutgoing.length === 3,
+    'C_old,new is applied',
+  );
+  await cluster.until(() => {
+    const isDone = replicaOf(leader).machine.configuration?.votersOutgoing.length === 0;
+    if (!isDone) expect(answered).toBe(false);
+    return isDone;
+  }, 'C_new is applied');
+  await cluster.run(removal);
+});
+
+test('a change that another leader has put something else in the place of is not answered as done', async () => {
+  const { leader: old, others } = await start(3, 9);
+  const [one, two] = others as [SimNode, SimNode];
+  cluster.partition([old.name], [one.name, two.name]);
+  const removal = old.call((node) => node.members.remove(one.name, { timeoutMs: 60_000 }));
+  await cluster.until(() => isJoint(old), 'it is in one log');
+  await cluster.until(() => cluster.leader !== null && cluster.leader !== old, 'somebody else leads');
+  const { leader: next } = cluster;
+  for (let i = 0; i < 5; i++) await cluster.run((next ?? one).node.put('k', String(i)));
+  cluster.heal();
+  // What was asked for is asked of the next leader then: done when that has done it.
+  expect(await cluster.run(removal)).toEqual({ removed: true });
+  expect(replicaOf(two).core.status().configuration.voters).toHaveLength(2);
+  expect(isJoint(two)).toBe(false);
+  await leaves(one);
+});
+
+test('who was removed goes on for half a second, so that what it has answered leaves', async () => {
+  const { leader, others } = await start(3, 11);
+  const [leaver] = others as [SimNode, SimNode];
+  await cluster.run(leader.node.members.remove(leaver.name));
+  await cluster.until(() => replicaOf(leaver).machine.memberMap.removed.length === 1, 'it knows');
+  await cluster.advance(450);
+  expect(leaver.failure).toBeNull();
+  await leaves(leaver);
 });

@@ -110,6 +110,23 @@ describe('joining', () => {
     expect(membersOf(leader())['n4']).toBe('learner');
   });
 
+  test('nor is a learner promoted that answers, and lacks more than a few hundred entries', async () => {
+    await start();
+    const n4 = await join('n4', { role: 'learner' });
+    await cluster.until(() => n4.node.readiness().ready, 'n4 is ready');
+    // It answers heartbeats, and acknowledges nothing.
+    n4.disk.hold();
+    const { node } = leader();
+    const put600 = Promise.all(Array.from({ length: 600 }, (_, i) => node.put(`k${i}`, 'v')));
+    await cluster.run(put600);
+    await cluster.advance(500);
+    const promoted = cluster.run(node.members.promote('n4', { timeoutMs: 1000 }));
+    await expect(promoted).rejects.toMatchObject({ code: 'ERR_NOT_CAUGHT_UP', outcome: 'none' });
+    expect(membersOf(leader())).toMatchObject({ n4: 'learner' });
+    n4.disk.release();
+    expect(await cluster.run(node.members.promote('n4'))).toMatchObject({ role: 'voter' });
+  });
+
   test('a name that is taken is refused, and says by whom', async () => {
     await start();
     cluster.node('n3').crash();
