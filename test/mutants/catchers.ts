@@ -126,6 +126,15 @@ const admissionTests = vitest('admission tests', 'unit', [
   'test/node/bootstrap-decision',
   'test/node/wire',
 ]);
+const gossipTests = vitest('gossip tests', 'unit', ['test/gossip/']);
+const gossipDriverTests = vitest('gossip of nodes', 'unit', ['test/node/gossip/']);
+const membersTests = vitest('members tests', 'unit', [
+  'test/node/membership/',
+  'test/node/admission',
+  'test/node/agents',
+  'test/transport/admission',
+  'test/transport/join-token',
+]);
 const crashTests = vitest('scenarios crashed at every step', 'sim', ['test/sim/crash']);
 
 /** Tests without a simulator, cheapest first. */
@@ -135,10 +144,14 @@ export const TESTS: Readonly<Record<Room, readonly Catcher[]>> = {
   storage: [storageTests, nodeTests],
   replica: [nodeTests],
   transport: [admissionTests, transportTests, nodeTests],
+  gossip: [gossipTests, gossipDriverTests],
+  members: [membersTests, nodeTests],
 };
 
 /** The Raft cores alone, then whole nodes with clients whose history is judged. */
 export function simulators(room: Room, { core, cluster }: Seeds): readonly Catcher[] {
+  // Gossip has simulations of its own, among its tests.
+  if (room === 'gossip') return [];
   const whole = cluster > 0 ? [seeds('cluster', cluster)] : [];
   return room === 'raft' && core > 0 ? [seeds('core', core), ...whole] : whole;
 }

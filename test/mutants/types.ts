@@ -1,7 +1,7 @@
 /** The vocabulary of the mutation proof: a defect is one wrong change of the shipped source, put into a copy of the tree. */
 
 /** Decides which tests are asked. */
-export type Room = 'raft' | 'machine' | 'storage' | 'replica' | 'transport';
+export type Room = 'raft' | 'machine' | 'storage' | 'replica' | 'transport' | 'gossip' | 'members';
 
 export interface Edit {
   /** Path from the root of the repository. */

@@ -1,7 +1,9 @@
 /** All defects. A change of the source that one of them names has to be followed here: defects.test.ts says so. */
 import type { Defect } from '../types.ts';
 import { elections } from './elections.ts';
+import { gossip } from './gossip.ts';
 import { machine } from './machine.ts';
+import { members } from './members.ts';
 import { membership } from './membership.ts';
 import { reads } from './reads.ts';
 import { replica } from './replica.ts';
@@ -18,4 +20,6 @@ export const DEFECTS: readonly Defect[] = [
   ...storage,
   ...replica,
   ...transport,
+  ...gossip,
+  ...members,
 ];
