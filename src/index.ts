@@ -16,6 +16,7 @@
 import { clientOver, type Client } from './client/client.ts';
 import { text } from './client/codec.ts';
 import { EmbeddedTransport } from './client/embedded-transport.ts';
+import { Neighbours } from './client/neighbours.ts';
 import type { ConnectOptions } from './client/options.ts';
 import { KvorumError } from './errors.ts';
 import { startHttp } from './http/server.ts';
@@ -152,6 +153,7 @@ const CLIENTS_TIMEOUT_MS = 1000;
 function withClients(node: KvorumNode): EmbeddedNode {
   const clients = new Set<Client>();
   const closeNode = node.close.bind(node);
+  const host = new Neighbours(node, () => performance.now());
   let closing: Promise<void> | null = null;
   const close = async (given: { drainTimeoutMs?: number }): Promise<void> => {
     const { drainTimeoutMs = CLIENTS_TIMEOUT_MS } = given;
@@ -165,7 +167,7 @@ function withClients(node: KvorumNode): EmbeddedNode {
     client: (options: EmbeddedClientOptions = {}): Client => {
       if (closing !== null) throw new KvorumError('ERR_CLOSED', 'the node is closed');
       const transport = new EmbeddedTransport(node, () => clients.delete(client));
-      const client: Client = clientOver([transport], text, options, { host: node });
+      const client: Client = clientOver([transport], text, options, { host });
       clients.add(client);
       return client;
     },

@@ -4,7 +4,6 @@ import { Backoff } from '../backoff.ts';
 import type { Core } from '../core.ts';
 import { durationMs } from '../duration.ts';
 import type { Duration } from '../duration.ts';
-import { Neighbours } from '../host.ts';
 import type { Health, Host } from '../host.ts';
 import { isTransient } from '../retry.ts';
 import { Subscription } from '../subscription.ts';
@@ -74,7 +73,7 @@ export class Picker implements AsyncDisposable {
   constructor(core: Core, name: string, options: PickOptions) {
     checkName('name', name);
     const { environment } = core.caller;
-    const { healthOf = core.host === null ? undefined : byGossip(core.host, () => core.now()), signal } = options;
+    const { healthOf = core.host === null ? undefined : byGossip(core.host), signal } = options;
     this.name = name;
     this.#core = core;
     this.#balancer = new Balancer(() => environment.random(), balancerOptions(options));
@@ -224,9 +223,8 @@ export class Picker implements AsyncDisposable {
   }
 }
 
-function byGossip(host: Host, now: () => number): NonNullable<PickOptions['healthOf']> {
-  const neighbours = new Neighbours(host, now);
-  return ({ node }) => (node === null ? null : neighbours.healthOf(node));
+function byGossip(host: Host): (instance: ServiceInstance) => HealthHint {
+  return ({ node }) => (node === null ? null : host.healthOf(node));
 }
 
 function isAlive(hint: HealthHint): boolean {

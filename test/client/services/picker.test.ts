@@ -5,6 +5,7 @@ import { clientOver } from '../../../src/client/client.ts';
 import type { Client } from '../../../src/client/client.ts';
 import { text } from '../../../src/client/codec.ts';
 import { EmbeddedTransport } from '../../../src/client/embedded-transport.ts';
+import { Neighbours } from '../../../src/client/neighbours.ts';
 import type { HealthHint, Picker } from '../../../src/client/services/picker.ts';
 import { STATUSES } from '../../../src/client/services/instance.ts';
 import type { ServiceInstance } from '../../../src/client/services/instance.ts';
@@ -41,7 +42,14 @@ function beside(name: string): Client {
     random: () => dice.float(),
     after: (delayMs: number, task: () => void) => cluster.time.schedule(delayMs, task),
   };
-  return clientOver([new EmbeddedTransport(node)], text, { environment }, { host: node });
+  return clientOver(
+    [new EmbeddedTransport(node)],
+    text,
+    { environment },
+    {
+      host: new Neighbours(node, environment.now),
+    },
+  );
 }
 
 /** Whom it chooses of 30 times. */

@@ -18,7 +18,7 @@ export const members = inRoom('members', [
     name: 'change-answered-before-commit',
     file: MEMBERSHIP,
     about: 'A change of the members is answered when it is applied.',
-    find: '            await this.#applied(result.index, result.term, deadline);\n',
+    find: '          await this.#applied(result.index, result.term, deadline);\n',
     replace: '',
   },
   {
@@ -32,8 +32,15 @@ export const members = inRoom('members', [
     name: 'in-force-answered-as-done',
     file: MEMBERSHIP,
     about: 'In force is not committed: what an answer says must not be cut off again.',
-    find: 'if (configurationCommitted && configuration.votersOutgoing.length === 0) return this.#answer(plan, false);',
-    replace: 'if (configurationCommitted || configuration !== undefined) return this.#answer(plan, false);',
+    find: "        else if (!this.#isSettled) why = refused('changePending');\n",
+    replace: '',
+  },
+  {
+    name: 'deposed-leader-answers',
+    file: MEMBERSHIP,
+    about: 'Who led once may go by what another has changed: it answers only after it was confirmed (thesis §6.4).',
+    find: '        else if (!isConfirmed) {',
+    replace: '        else if (isConfirmed) {',
   },
   {
     name: 'change-of-another-leader-answered',

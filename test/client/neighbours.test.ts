@@ -1,7 +1,7 @@
 /** What a client beside a node makes of what that knows of the others. */
 import { expect, test } from 'vitest';
 
-import { Neighbours } from '../../src/client/host.ts';
+import { Neighbours } from '../../src/client/neighbours.ts';
 import type { Health } from '../../src/client/host.ts';
 
 function scene(members: Record<string, Health>) {
