@@ -28,10 +28,10 @@ import type { Channel } from '../../transport/types.ts';
 import type { Environment } from '../env.ts';
 import type { Identity } from '../identity.ts';
 import type { LinkPool } from '../links.ts';
+import { Signatures } from '../signatures.ts';
 import type { Logger } from '../types.ts';
 import { decodeGossip, encodeGossip } from './frames.ts';
 import { loadRemembered, stageRemembered } from './remembered.ts';
-import { Signatures } from './signatures.ts';
 
 export type GossipChannel = Extract<Channel, 'ping' | 'gossip'>;
 

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { signedBytes, type AliveStatement, type GossipMessage } from '../../../src/gossip/index.ts';
 import { encodeGossip } from '../../../src/node/gossip/frames.ts';
 import { MAX_REMEMBERED } from '../../../src/node/gossip/remembered.ts';
-import { Signatures } from '../../../src/node/gossip/signatures.ts';
+import { Signatures } from '../../../src/node/signatures.ts';
 import { Random } from '../../../src/testing/random.ts';
 import { Peers, type TestPeer } from './peers.ts';
 

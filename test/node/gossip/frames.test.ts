@@ -1,7 +1,8 @@
 import { Packr } from 'msgpackr';
 import { describe, expect, test } from 'vitest';
 import type { AliveStatement, GossipMessage, Refusal } from '../../../src/gossip/index.ts';
-import { decodeGossip, encodeGossip, isPlain } from '../../../src/node/gossip/frames.ts';
+import { decodeGossip, encodeGossip } from '../../../src/node/gossip/frames.ts';
+import { isPlain } from '../../../src/node/plain.ts';
 import { Random } from '../../../src/testing/random.ts';
 
 const packr = new Packr({ useRecords: false });

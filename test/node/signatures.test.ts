@@ -1,10 +1,10 @@
 import { generateKeyPair } from '@libp2p/crypto/keys';
 import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { expect, test } from 'vitest';
-import { Signatures } from '../../../src/node/gossip/signatures.ts';
-import { Random } from '../../../src/testing/random.ts';
-import { seededKey } from '../../../src/testing/seeded-key.ts';
-import { memberId } from '../../../src/transport/peer-id.ts';
+import { Signatures } from '../../src/node/signatures.ts';
+import { Random } from '../../src/testing/random.ts';
+import { seededKey } from '../../src/testing/seeded-key.ts';
+import { memberId } from '../../src/transport/peer-id.ts';
 
 const random = new Random(1);
 

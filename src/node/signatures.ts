@@ -1,13 +1,13 @@
 /**
- * Signatures of gossip, and the member ids that follow from peer ids. Ed25519, synchronous, by node:crypto: the public key stands in the peer id itself, so nothing has to be
+ * Signatures of gossip and of records of the DHT, and the member ids that follow from peer ids. Ed25519, synchronous, by node:crypto: the public key stands in the peer id itself, so nothing has to be
  * asked for.
  */
 import { createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
 import type { PrivateKey } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
-import { invariant } from '../../errors.ts';
-import type { MemberId, PeerId } from '../../gossip/index.ts';
-import { memberId } from '../../transport/peer-id.ts';
+import { invariant } from '../errors.ts';
+import type { MemberId, PeerId } from '../gossip/index.ts';
+import { memberId } from '../transport/peer-id.ts';
 
 /** PKCS #8 and SPKI for Ed25519, up to the key (RFC 8410 §4 and §7). */
 const PKCS8_PREFIX = Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20);
