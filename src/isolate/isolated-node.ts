@@ -113,6 +113,7 @@ class IsolatedNode implements KvorumNode {
   readonly barriers: KvorumNode['barriers'];
   readonly counters: KvorumNode['counters'];
   readonly members: KvorumNode['members'];
+  readonly dht: KvorumNode['dht'];
   readonly put: KvorumNode['put'];
   readonly get: KvorumNode['get'];
   readonly delete: KvorumNode['delete'];
@@ -158,6 +159,7 @@ class IsolatedNode implements KvorumNode {
     this.barriers = remote.barriers;
     this.counters = remote.counters;
     this.members = remote.members;
+    this.dht = remote.dht;
     this.put = remote.put.bind(remote);
     this.get = remote.get.bind(remote);
     this.delete = remote.delete.bind(remote);

@@ -13,6 +13,8 @@ export interface LinkPoolOptions {
   readonly transport: Pick<Transport, 'connect' | 'disconnect' | 'hangUp' | 'peer' | 'send' | 'queuedBytes'>;
   /** Peers that somebody keeps links to: theirs are never given up. */
   readonly isKept: (id: NodeId) => boolean;
+  /** Nobody answers for this peer at the addresses that were tried: it may have moved. See `redirect`. */
+  readonly unreached?: (id: NodeId, tried: readonly string[]) => void;
   /** Links on demand. Default 512. */
   readonly maxLinks?: number;
 }
@@ -27,6 +29,8 @@ const MAX_WAITING_BYTES = 64 * 1024;
 const MAX_ADDRESSES = 3;
 const MAX_FAILURES = 1024;
 const DEFAULT_MAX_LINKS = 512;
+/** Peers whose newer addresses are remembered. */
+const MAX_REDIRECTS = 256;
 
 interface Dial {
   readonly addresses: readonly string[];
@@ -45,6 +49,8 @@ export class LinkPool {
   readonly #used = new Set<NodeId>();
   /** When somebody was not reached. */
   readonly #failures = new Map<NodeId, number>();
+  /** Where peers are that were not where they were said to be, the longest known first. */
+  readonly #redirects = new Map<NodeId, readonly string[]>();
   #closed = false;
 
   constructor(options: LinkPoolOptions) {
@@ -95,6 +101,22 @@ export class LinkPool {
     return true;
   }
 
+  /**
+   * Somebody else says where this peer is: it is dialled there at once, and there first from now on, until nobody answers there. False: it was not dialled, because it is linked, or
+   * being dialled.
+   */
+  redirect(to: NodeId, addresses: readonly string[]): boolean {
+    if (this.#closed || this.#options.transport.peer(to) !== undefined || this.#dials.has(to)) return false;
+    this.#redirects.delete(to);
+    this.#redirects.set(to, addresses);
+    if (this.#redirects.size > MAX_REDIRECTS) {
+      const [oldest] = this.#redirects.keys();
+      if (oldest !== undefined) this.#redirects.delete(oldest);
+    }
+    this.#failures.delete(to);
+    return this.#dial(to, () => []) !== null;
+  }
+
   queuedBytes(to: NodeId, channel: Channel): number {
     return this.#options.transport.queuedBytes(to, channel);
   }
@@ -131,7 +153,8 @@ export class LinkPool {
     const { env } = this.#options;
     const failedMs = this.#failures.get(to);
     if (this.#dials.size >= MAX_DIALS || (failedMs !== undefined && env.now() - failedMs < RETRY_MS)) return null;
-    const addresses = addressesOf().filter(isAddress).slice(0, MAX_ADDRESSES);
+    const known = new Set([...(this.#redirects.get(to) ?? []), ...addressesOf()]);
+    const addresses = [...known].filter(isAddress).slice(0, MAX_ADDRESSES);
     if (addresses.length === 0) return null;
     const cancel = env.after(WAIT_MS, () => this.#unreached(to));
     const dial: Dial = { addresses, waiting: [], waitingBytes: 0, cancel };
@@ -141,12 +164,15 @@ export class LinkPool {
   }
 
   #unreached(id: NodeId): void {
-    this.#end(id);
+    const tried = this.#end(id)?.addresses ?? [];
+    this.#redirects.delete(id);
     this.#failures.delete(id);
     this.#failures.set(id, this.#options.env.now());
-    if (this.#failures.size <= MAX_FAILURES) return;
-    const [oldest] = this.#failures.keys();
-    if (oldest !== undefined) this.#failures.delete(oldest);
+    if (this.#failures.size > MAX_FAILURES) {
+      const [oldest] = this.#failures.keys();
+      if (oldest !== undefined) this.#failures.delete(oldest);
+    }
+    this.#options.unreached?.(id, tried);
   }
 
   #end(id: NodeId): Dial | undefined {

@@ -25,6 +25,8 @@ import type {
 } from './coordination.ts';
 import { Credentials } from './credentials.ts';
 import { deferServices } from './deferred.ts';
+import type { NodeDht } from './dht-types.ts';
+import { DhtService } from './dht/service.ts';
 import { Doorkeeper } from './doorkeeper.ts';
 import { Entrance } from './entrance.ts';
 import { IndexNotes } from './index-notes.ts';
@@ -102,6 +104,7 @@ export class Node implements KvorumNode {
   readonly barriers: Barriers;
   readonly counters: Counters;
   readonly members: Members;
+  readonly dht: NodeDht;
   readonly #options: ResolvedOptions;
   readonly #platform: Platform;
   readonly #env: Environment;
@@ -178,6 +181,7 @@ export class Node implements KvorumNode {
       wallTime: () => this.#env.wallTime(),
       random: () => this.#env.random(),
     });
+    this.dht = new DhtService((action) => this.#serving(({ liveness }) => action(liveness.dht.driver)));
     this.#remote = new RemoteServer({
       node: this,
       env: this.#env,
@@ -367,6 +371,7 @@ export class Node implements KvorumNode {
       env: this.#env,
       transport: this.#transport,
       isKept: (id) => this.#joined?.members.keeps(id) ?? false,
+      unreached: (id, tried) => this.#joined?.liveness.dht.unreached(id, tried),
     });
     const { peerId, bootEpoch } = this.#identity;
     logger.info({ node: name, peerId, bootEpoch, address: this.address }, 'listening for peers');
@@ -440,6 +445,7 @@ export class Node implements KvorumNode {
         env,
         identity: this.#identity,
         map,
+        group: GROUP,
         name,
         metadata: this.#options.metadata,
         replica,
@@ -465,6 +471,7 @@ export class Node implements KvorumNode {
       remote: this.#remote,
     });
     registerGossipMetrics(this.registry, liveness.gossip, { links: this.#links, agents: this.#agents });
+    liveness.dht.register(this.registry);
     this.#loop.start();
     liveness.start();
     const stopNoting = env.every(NOTE_EVERY_MS, () => {
@@ -544,8 +551,7 @@ export class Node implements KvorumNode {
         logger.info(fields, 'peer is up');
         this.#links.up(peer.id);
         if (isAgent(said)) this.#remote.up(peer, 'agent');
-        this.#joined?.liveness.gossip.reachable(peer.id);
-        this.#joined?.liveness.changed();
+        this.#joined?.liveness.peerUp(peer);
         return;
       case 'down':
         logger.warn(fields, 'the link to a peer closed');
@@ -611,7 +617,7 @@ export class Node implements KvorumNode {
       new KvorumError('ERR_CLOSED', `the node has stopped: ${error.message}`, { cause: error }),
     );
     // Its links would go on to say that it is alive.
-    void this.#joined?.liveness.gossip.leave(LEAVE_TIMEOUT_MS);
+    void this.#joined?.liveness.leave(LEAVE_TIMEOUT_MS);
     this.#fail(error);
   }
 
@@ -637,7 +643,7 @@ export class Node implements KvorumNode {
     const warn = (error: unknown, message: string): void =>
       this.#options.logger.warn({ node: this.name, err: error }, message);
     const joined = this.#joined;
-    const leaving = joined?.liveness.gossip.leave(Math.min(LEAVE_TIMEOUT_MS, left()));
+    const leaving = joined?.liveness.leave(Math.min(LEAVE_TIMEOUT_MS, left()));
     if (joined !== null && this.#failure === null) {
       const { replica, transfer } = joined;
       await handOver(replica, transfer, Math.min(left(), this.#options.timing.electionTimeoutMs), warn);

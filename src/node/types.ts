@@ -5,10 +5,27 @@ import type { StoreSettings } from '../kv/settings.ts';
 import type { Condition, KeyEntry, KvEntry } from '../kv/types.ts';
 import type { CallOptions, Key, MutationOptions, Value, Written } from './call-types.ts';
 import type { Coordination } from './coordination.ts';
+import type { NodeDht } from './dht-types.ts';
 import type { MemberInfo, Members } from './member-types.ts';
 
 export type { StoreSettings } from '../kv/settings.ts';
 export type { CallOptions, Key, MutationOptions, Value, Written } from './call-types.ts';
+export type {
+  DhtCost,
+  DhtGetAnswer,
+  DhtLookupAnswer,
+  DhtOutcome,
+  DhtPeer,
+  DhtProvidersAnswer,
+  DhtPutAnswer,
+  DhtPutOptions,
+  DhtQueryOptions,
+  DhtRecord,
+  DhtReport,
+  DhtStep,
+  NodeCard,
+  NodeDht,
+} from './dht-types.ts';
 export type { JoinToken, JoinTokenOptions, MemberAnswer, MemberInfo, Members, NewMember } from './member-types.ts';
 
 /** The subset of pino's interface that Kvorum uses. */
@@ -229,6 +246,8 @@ export interface KvorumNode extends Coordination, AsyncDisposable {
   list(options?: ListOptions): Promise<ListAnswer>;
   /** Tells and changes who belongs to the cluster. */
   readonly members: Members;
+  /** Where things are, as a hint: without a leader and without a quorum. */
+  readonly dht: NodeDht;
   cluster(): ClusterInfo;
   /** Group, revision, term and name, as of now. */
   head(): AnswerHead;

@@ -36,6 +36,7 @@ import type {
   WriteOptions,
 } from '../../src/node/types.ts';
 import { FakeCoordination, FakeWatch } from './fake-coordination.ts';
+import { FakeDht } from './fake-dht.ts';
 import { FakeMembers } from './fake-members.ts';
 
 interface Version {
@@ -105,6 +106,7 @@ export class FakeNode implements KvorumNode {
     metadata: null,
     incarnation: null,
   });
+  readonly dht = new FakeDht((method, args, options) => this.#enter(method, options, args));
   #revision = 0;
   #compacted = 0;
   readonly #history = new Map<ByteKey, Version[]>();

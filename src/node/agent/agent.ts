@@ -24,6 +24,9 @@ import type {
 } from '../coordination.ts';
 import { Credentials } from '../credentials.ts';
 import { deferServices } from '../deferred.ts';
+import type { NodeDht } from '../dht-types.ts';
+import { Participant } from '../dht/participant.ts';
+import { DhtService } from '../dht/service.ts';
 import { hangUpAll } from '../entrance.ts';
 import type { Environment } from '../env.ts';
 import { GossipDriver } from '../gossip/driver.ts';
@@ -71,6 +74,7 @@ const LEAVE_TIMEOUT_MS = 1000;
 interface Joined {
   readonly clusterId: string;
   readonly gossip: GossipDriver;
+  readonly dht: Participant;
   readonly view: AgentView;
 }
 
@@ -83,6 +87,7 @@ export class Agent implements KvorumNode {
   readonly barriers: Barriers;
   readonly counters: Counters;
   readonly members: Members;
+  readonly dht: NodeDht;
   readonly #options: ResolvedOptions;
   readonly #platform: Platform;
   readonly #env: Environment;
@@ -151,6 +156,8 @@ export class Agent implements KvorumNode {
     this.elections = deferred.elections;
     this.barriers = deferred.barriers;
     this.counters = deferred.counters;
+    // Its own, not a member's: an agent is a peer there.
+    this.dht = new DhtService((action) => this.#whileJoined(({ dht }) => action(dht.driver)));
     this.members = {
       add: (member, call) => this.#ask(({ members }) => members.add(member, call)),
       promote: (member, call) => this.#ask(({ members }) => members.promote(member, call)),
@@ -160,8 +167,7 @@ export class Agent implements KvorumNode {
       createToken: (call) => this.#ask(({ members }) => members.createToken(call)),
       list: async ({ signal } = {}) => {
         signal?.throwIfAborted();
-        this.#assertJoined();
-        return this.cluster().members;
+        return await this.#whileJoined(() => this.cluster().members);
       },
       watch: ({ signal } = {}) =>
         new Observation<readonly MemberInfo[]>({
@@ -273,15 +279,15 @@ export class Agent implements KvorumNode {
     return { ready: checks.every(({ ok }) => ok), checks };
   }
 
-  /** An error is always a rejection, never thrown. */
-  async #ask<T>(action: (node: RemoteNode) => Promise<T>): Promise<T> {
-    this.#assertJoined();
-    return this.#upstream.ask(action);
+  /** Of a member. An error is always a rejection, never thrown. */
+  #ask<T>(action: (node: RemoteNode) => Promise<T>): Promise<T> {
+    return this.#whileJoined(() => this.#upstream.ask(action));
   }
 
-  #assertJoined(): void {
+  async #whileJoined<T>(action: (joined: Joined) => T | Promise<T>): Promise<T> {
     if (this.#closing !== null || this.#failure !== null) throw new KvorumError('ERR_CLOSED', 'the agent is closed');
     if (this.#joined === null) throw new KvorumError('ERR_NO_LEADER', 'the agent has not joined its cluster yet');
+    return await action(this.#joined);
   }
 
   // Coming up.
@@ -321,6 +327,7 @@ export class Agent implements KvorumNode {
       env: this.#env,
       transport: this.#transport,
       isKept: (id) => this.#joined?.view.isMember(id) ?? false,
+      unreached: (id, tried) => this.#joined?.dht.unreached(id, tried),
     });
   }
 
@@ -350,6 +357,15 @@ export class Agent implements KvorumNode {
       staged: () => this.#commitLater(),
       logger,
       settings,
+      changed: (effect) => dht.heard(effect),
+    });
+    const dht = new Participant({
+      ...{ env, name, logger, gossip, identity: this.#identity, clusterId: map.clusterId, group: GROUP },
+      ...{ links: this.#links, transport: this.#transport },
+      role: () => 'agent',
+      address: () => this.#advertised,
+      http: () => this.url ?? '',
+      hasReplica: () => false,
     });
     const view = new AgentView({
       env,
@@ -359,13 +375,20 @@ export class Agent implements KvorumNode {
       links: this.#links,
       upstream: this.#upstream,
       contacts: [...loadContacts(this.#store), ...map.members.map(({ address }) => address)],
+      findMembers: () => dht.findMembers(),
+      logger,
     });
-    this.#joined = { clusterId: map.clusterId, gossip, view };
+    this.#joined = { clusterId: map.clusterId, gossip, dht, view };
     for (const peer of this.#transport.peers()) if (!isAgent(peer.hello)) this.#upstream.up(peer);
     registerGossipMetrics(this.registry, gossip, { links: this.#links });
+    dht.register(this.registry);
     view.start();
     const linked = this.#transport.peers().map(({ hello }) => ({ peerId: hello.peerId, addresses: [hello.address] }));
-    gossip.start([...linked, ...map.members.map(({ peerId, address }) => ({ peerId, addresses: [address] }))]);
+    const members = map.members.map(({ peerId, name: member, address }) => ({
+      ...{ peerId, name: member, addresses: [address] },
+    }));
+    gossip.start([...linked, ...members]);
+    dht.start(members);
     logger.info({ node: name, id: this.id, cluster: map.clusterId, address: this.address }, 'joined as an agent');
   }
 
@@ -418,6 +441,8 @@ export class Agent implements KvorumNode {
       case 'ping':
       case 'gossip':
         return joined.gossip.frame(from, frame);
+      case 'dht':
+        return joined.dht.frame(from, frame);
       case 'client':
         return this.#upstream.frame(from, frame);
       default:
@@ -437,6 +462,7 @@ export class Agent implements KvorumNode {
       if (this.#joined !== null && !isAgent(peer.hello)) this.#upstream.up(peer);
       this.#links.up(peer.id);
       this.#joined?.gossip.reachable(peer.id);
+      this.#joined?.dht.peerUp(peer);
     } else if (event.type === 'down') {
       this.#upstream.down(peer.id);
       this.#links.down(peer.id);
@@ -476,6 +502,7 @@ export class Agent implements KvorumNode {
     } finally {
       this.#joined?.view.close();
       this.#joined?.gossip.close();
+      this.#joined?.dht.close();
       this.#upstream.close(new KvorumError('ERR_CLOSED', 'the agent is closed'));
       this.#links.close();
       await this.#transport.close();

@@ -1,11 +1,15 @@
-/** What an agent knows of the cluster: which members to keep links to, by gossip, and what the one that serves it says. */
+/**
+ * What an agent knows of the cluster: which members to keep links to, by gossip, and what the one that serves it says. When none of those that it knows can be reached, it asks the
+ * DHT for others: any peer that it reaches there will do, an agent too.
+ */
+import { KvorumError } from '../../errors.ts';
 import type { Member } from '../../gossip/index.ts';
 import type { NodeId } from '../../raft/types.ts';
 import type { Environment } from '../env.ts';
 import type { GossipDriver } from '../gossip/driver.ts';
 import { decodeMetadata } from '../gossip/metadata.ts';
 import type { LinkPool } from '../links.ts';
-import type { ClusterInfo, MemberInfo } from '../types.ts';
+import type { ClusterInfo, Logger, MemberInfo } from '../types.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface AgentViewOptions {
@@ -17,6 +21,9 @@ export interface AgentViewOptions {
   readonly upstream: Upstream;
   /** Addresses of members from before: dialled until gossip has told of some. */
   readonly contacts: readonly string[];
+  /** Addresses of members, by the DHT. */
+  readonly findMembers: () => Promise<readonly string[]>;
+  readonly logger: Logger;
 }
 
 /** Often enough for people and for who looks for a leader; an agent asks for little. */
@@ -25,6 +32,10 @@ const ASK_EVERY_MS = 1000;
 const TOLD_HOLDS_MS = 3 * ASK_EVERY_MS;
 /** Members that an agent keeps links to: more would not make it safer, and each costs them a link. */
 const MAX_KEPT = 5;
+/** Without a member for so long, others are looked for: those that are known have been dialled several times by then … */
+const FIND_AFTER_MS = 3000;
+/** … and again, as long as none is linked. */
+const FIND_EVERY_MS = 10_000;
 
 export class AgentView {
   readonly #options: AgentViewOptions;
@@ -33,8 +44,14 @@ export class AgentView {
   #told: ClusterInfo | null = null;
   #toldMs = -Infinity;
   #asking = false;
+  /** Addresses of members that the DHT told, while none is linked. */
+  #found: readonly string[] = [];
+  /** Since when no member is linked; null while one is. */
+  #aloneMs: number | null = null;
+  #findMs = -Infinity;
   readonly #listeners = new Set<() => void>();
   #stop: () => void = () => undefined;
+  #closed = false;
 
   constructor(options: AgentViewOptions) {
     this.#options = options;
@@ -46,7 +63,10 @@ export class AgentView {
       this.#choose();
       this.#changed();
     });
-    const stopAsking = env.every(ASK_EVERY_MS, () => this.#ask());
+    const stopAsking = env.every(ASK_EVERY_MS, () => {
+      this.#ask();
+      this.#findWhenAlone();
+    });
     this.#stop = () => {
       unsubscribe();
       stopAsking();
@@ -81,6 +101,7 @@ export class AgentView {
   }
 
   close(): void {
+    this.#closed = true;
     this.#stop();
     for (const address of this.#kept) this.#options.links.release(address);
     this.#kept = new Set();
@@ -102,10 +123,43 @@ export class AgentView {
     // The same for a while, though the list changes: whoever is kept stays so.
     const known = (well.length > 0 ? well : members).map(({ addresses: [first] }) => first ?? '').filter(Boolean);
     const staying = known.filter((address) => this.#kept.has(address));
-    const wanted = new Set(known.length === 0 ? contacts : [...new Set([...staying, ...known])].slice(0, MAX_KEPT));
+    const chosen = known.length === 0 ? contacts : [...new Set([...staying, ...known])].slice(0, MAX_KEPT);
+    const wanted = new Set([...chosen, ...this.#found]);
     for (const address of wanted) if (!this.#kept.has(address)) links.keep(address);
     for (const address of this.#kept) if (!wanted.has(address)) links.release(address);
     this.#kept = wanted;
+  }
+
+  #findWhenAlone(): void {
+    const { env, upstream, findMembers, logger, name: node } = this.#options;
+    const now = env.now();
+    if (upstream.size > 0) {
+      this.#aloneMs = null;
+      // By now gossip tells of members.
+      if (this.#found.length > 0) this.#keepFound([]);
+      return;
+    }
+    this.#aloneMs ??= now;
+    if (now - this.#aloneMs < FIND_AFTER_MS || now - this.#findMs < FIND_EVERY_MS) return;
+    this.#findMs = now;
+    findMembers().then(
+      (addresses) => {
+        if (this.#closed || addresses.length === 0 || upstream.size > 0) return;
+        logger.info(
+          { node, addresses },
+          'no member that is known can be reached: those that the DHT tells are dialled',
+        );
+        this.#keepFound(addresses.slice(0, MAX_KEPT));
+      },
+      (error: unknown) => {
+        if (!KvorumError.is(error, 'ERR_CLOSED')) logger.warn({ node, err: error }, 'members could not be looked for');
+      },
+    );
+  }
+
+  #keepFound(addresses: readonly string[]): void {
+    this.#found = addresses;
+    this.#choose();
   }
 
   #ask(): void {

@@ -1,12 +1,13 @@
 /**
- * Gossip as a node with a replica has it: what it says of itself follows from the configuration, and what it hears is a hint. When the leader is taken for dead and there is no link to
+ * Gossip and the DHT as a node with a replica has them: what it says of itself follows from the configuration, and what it hears is a hint. When the leader is taken for dead and there is no link to
  * it, this node asks the others whether they hear it (a pre-vote). The configuration of Raft is never changed by anything that is heard here.
  */
 import type { GossipSettings, MemberEffect, MemberRole } from '../../gossip/index.ts';
 import { DEFAULT_SETTINGS } from '../../gossip/index.ts';
 import type { Store } from '../../storage/types.ts';
-import type { Channel, Transport } from '../../transport/types.ts';
+import type { Channel, Peer, Transport } from '../../transport/types.ts';
 import type { ClusterMap } from '../cluster-map.ts';
+import { Participant } from '../dht/participant.ts';
 import type { Environment } from '../env.ts';
 import type { Identity } from '../identity.ts';
 import type { LinkPool } from '../links.ts';
@@ -18,6 +19,7 @@ export interface LivenessOptions {
   readonly env: Environment;
   readonly identity: Identity;
   readonly map: ClusterMap;
+  readonly group: number;
   readonly name: string;
   readonly metadata: Uint8Array;
   readonly replica: Replica;
@@ -36,6 +38,7 @@ export interface LivenessOptions {
 
 export class Liveness {
   readonly gossip: GossipDriver;
+  readonly dht: Participant;
   /** How long an agent is shown after it was taken for dead. */
   readonly shownDeadMs: number;
   readonly #options: LivenessOptions;
@@ -44,14 +47,14 @@ export class Liveness {
 
   constructor(options: LivenessOptions) {
     this.#options = options;
-    const { env, identity, map, name, metadata, links, transport, store, logger, settings } = options;
+    const { env, identity, map, group, name, metadata, links, transport, store, logger, settings } = options;
     this.shownDeadMs = settings.gossipToTheDeadMs ?? DEFAULT_SETTINGS.gossipToTheDeadMs;
     this.gossip = new GossipDriver({
       env,
       identity,
       clusterId: map.clusterId,
       name,
-      role: () => this.#role(),
+      role: () => this.#role,
       addresses: () => [options.address()],
       http: options.http,
       metadata,
@@ -63,20 +66,37 @@ export class Liveness {
       changed: (effect) => this.#changed(effect),
       settings,
     });
+    this.dht = new Participant({
+      ...{ env, identity, clusterId: map.clusterId, group, name, links, transport, logger },
+      gossip: this.gossip,
+      role: () => this.#role,
+      address: options.address,
+      http: options.http,
+      hasReplica: () => this.#isMember,
+    });
     this.gossip.subscribe(() => this.changed());
   }
 
   start(): void {
     const { map, replica } = this.#options;
     const members = [...replica.machine.members, ...map.members];
-    this.gossip.start(members.map(({ peerId, address }) => ({ peerId, addresses: [address] })));
+    const contacts = members.map(({ peerId, name, address }) => ({ peerId, name, addresses: [address] }));
+    this.gossip.start(contacts);
+    this.dht.start(contacts);
   }
 
-  /** True when it was a frame of gossip. */
+  /** True when it was a frame of gossip or of the DHT. */
   frame(from: string, channel: Channel, bytes: Uint8Array): boolean {
-    if (channel !== 'ping' && channel !== 'gossip') return false;
-    this.gossip.frame(from, bytes);
+    if (channel === 'ping' || channel === 'gossip') this.gossip.frame(from, bytes);
+    else if (channel === 'dht') this.dht.frame(from, bytes);
+    else return false;
     return true;
+  }
+
+  peerUp(peer: Peer): void {
+    this.gossip.reachable(peer.id);
+    this.dht.peerUp(peer);
+    this.changed();
   }
 
   /** Calls `listener` when what is known of the members may have changed. Returns what ends that. */
@@ -88,22 +108,39 @@ export class Liveness {
   /** A link came or went, somebody else leads, or the configuration is another. */
   changed(): void {
     this.gossip.refresh();
+    this.dht.changed();
     for (const listener of [...this.#listeners]) listener();
+  }
+
+  /** Says good-bye. As `GossipDriver.leave`. */
+  leave(timeoutMs: number): Promise<void> {
+    this.dht.leave();
+    return this.gossip.leave(timeoutMs);
   }
 
   close(): void {
     this.#cancelLook?.();
     this.gossip.close();
+    this.dht.close();
     this.#listeners.clear();
   }
 
-  #role(): MemberRole {
+  /** Of this node, by the configuration in force. One that waits to be let in is a learner. */
+  get #role(): MemberRole {
     const { identity, replica } = this.#options;
-    const { configuration } = replica.core.status();
-    return configuration.voters.includes(identity.id) ? 'voter' : 'learner';
+    return replica.core.status().configuration.voters.includes(identity.id) ? 'voter' : 'learner';
   }
 
-  #changed({ event, id }: MemberEffect): void {
+  /** This node is in the configuration in force. */
+  get #isMember(): boolean {
+    const { identity, replica } = this.#options;
+    const { voters, learners } = replica.core.status().configuration;
+    return voters.includes(identity.id) || learners.includes(identity.id);
+  }
+
+  #changed(effect: MemberEffect): void {
+    const { event, id } = effect;
+    this.dht.heard(effect);
     if (event !== 'dead') return;
     const { env, replica, transport } = this.#options;
     if (replica.softState.leader === id && transport.peer(id) === undefined) replica.peerLost(id);

@@ -116,6 +116,15 @@ export function span(given: unknown): KeySpan {
   return { start: key(fields['start'], 'start'), end: end === null ? null : key(end, 'end') };
 }
 
+/** A key, or [id of a node]. */
+export function encodeTarget(given: string | { readonly node: string }): unknown {
+  return typeof given === 'string' ? given : [given.node];
+}
+
+export function target(given: unknown): string | { readonly node: string } {
+  return Array.isArray(given) ? { node: text(given[0], 'node') } : text(given, 'key');
+}
+
 export function holder(given: unknown): HolderOf {
   if (typeof given === 'string') return { lease: given };
   return { token: number(given, 'holder') };
@@ -139,6 +148,7 @@ type Spec = Readonly<Record<string, (value: unknown, name: string) => unknown>>;
 const CALL = { timeoutMs: number };
 const MUTATION = { ...CALL, once };
 export const consistency = oneOf('linearizable', 'stale');
+const QUERY = { ...CALL, paths: number, trace: boolean };
 const READ = { ...CALL, consistency, revision: number };
 const ACQUIRE = { ...MUTATION, lease: text, ttlMs: number, waitMs: number, keepPlace: boolean, owner: json };
 
@@ -170,6 +180,8 @@ export const OPTIONS = {
   lock: { ...ACQUIRE, mode: oneOf('exclusive', 'read', 'write'), permits: number, delayMs: number },
   campaign: { ...ACQUIRE, value: text },
   enter: { ...ACQUIRE, parties: number },
+  query: QUERY,
+  dhtPut: { ...QUERY, ttlMs: number },
   token: { ...CALL, ttlMs: number, role: oneOf('voter', 'learner', 'agent') },
 };
 

@@ -22,6 +22,7 @@ export type RemoteTarget = Pick<
   | 'barriers'
   | 'counters'
   | 'members'
+  | 'dht'
   | 'cluster'
   | 'head'
 >;
@@ -33,8 +34,9 @@ const { OPTIONS, options, text, number, holder } = args;
 const name = (field: unknown): string => text(field, 'name');
 const lease = (field: unknown): string => text(field, 'lease');
 const member = (field: unknown): string => text(field, 'member');
+const dhtKey = (field: unknown): string => text(field, 'key');
 
-/** Those that may stand in a queue on the node, or wait for a learner: they are told when nobody waits for the answer any more. */
+/** Those that may stand in a queue on the node, wait for a learner, or ask one peer after another: they are told when nobody waits for the answer any more. */
 export const WAITING: ReadonlyMap<number, Method> = new Map<number, Method>([
   [METHOD.lockAcquire, (node, a, signal) => node.locks.acquire(name(a[2]), waiting(a[3], OPTIONS.lock, signal))],
   [
@@ -57,6 +59,14 @@ export const WAITING: ReadonlyMap<number, Method> = new Map<number, Method>([
     (node, a, signal) => node.members.replace(member(a[2]), text(a[3], 'by'), waiting(a[4], OPTIONS.call, signal)),
   ],
   [METHOD.memberRemove, (node, a, signal) => node.members.remove(member(a[2]), waiting(a[3], OPTIONS.call, signal))],
+
+  [METHOD.dhtGet, (node, a, signal) => node.dht.get(dhtKey(a[2]), waiting(a[3], OPTIONS.query, signal))],
+  [
+    METHOD.dhtPut,
+    (node, a, signal) => node.dht.put(dhtKey(a[2]), args.value(a[3]), waiting(a[4], OPTIONS.dhtPut, signal)),
+  ],
+  [METHOD.dhtProviders, (node, a, signal) => node.dht.providers(name(a[2]), waiting(a[3], OPTIONS.query, signal))],
+  [METHOD.dhtLookup, (node, a, signal) => node.dht.lookup(args.target(a[2]), waiting(a[3], OPTIONS.query, signal))],
 ]);
 
 function waiting<S extends Parameters<typeof options>[1]>(given: unknown, spec: S, signal: AbortSignal) {

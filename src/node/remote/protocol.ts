@@ -71,6 +71,11 @@ export const METHOD = {
   memberList: 118,
   memberWatch: 119,
 
+  dhtGet: 128,
+  dhtPut: 129,
+  dhtProviders: 130,
+  dhtLookup: 131,
+
   // Only for the thread that owns the node.
   transferLeadership: 224,
   metrics: 225,

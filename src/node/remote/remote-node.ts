@@ -23,6 +23,11 @@ import type {
   CallOptions,
   ClusterInfo,
   DeleteAnswer,
+  DhtGetAnswer,
+  DhtLookupAnswer,
+  DhtProvidersAnswer,
+  DhtPutAnswer,
+  DhtRecord,
   GetAnswer,
   JoinToken,
   Key,
@@ -32,6 +37,7 @@ import type {
   MemberInfo,
   Members,
   MutationOptions,
+  NodeDht,
   PutAnswer,
   PutOptions,
   ReadOptions,
@@ -39,7 +45,7 @@ import type {
   WriteOptions,
   Written,
 } from '../types.ts';
-import { encodeCondition, encodeHolder, encodeOnce, encodeOptions } from './arguments.ts';
+import { encodeCondition, encodeHolder, encodeOnce, encodeOptions, encodeTarget } from './arguments.ts';
 import { decodeEntry, decodePrev } from './entries.ts';
 import { malformed, METHOD } from './protocol.ts';
 import { RemoteObservation, RemoteWatch } from './remote-streams.ts';
@@ -55,6 +61,7 @@ export class RemoteNode {
   readonly barriers: Barriers;
   readonly counters: Counters;
   readonly members: Members;
+  readonly dht: NodeDht;
   readonly #requester: Requester;
 
   constructor(requester: Requester) {
@@ -112,6 +119,18 @@ export class RemoteNode {
         return observation;
       },
       createToken: (options) => this.ask<JoinToken>(METHOD.createToken, [], options),
+    };
+    this.dht = {
+      get: async (key, options) => {
+        const answer = await this.ask<DhtGetAnswer>(METHOD.dhtGet, [key], options);
+        return { ...answer, record: answer.record === null ? null : copied(answer.record) };
+      },
+      put: (key, value, options) => this.ask<DhtPutAnswer>(METHOD.dhtPut, [key, value], options),
+      providers: async (name, options) => {
+        const answer = await this.ask<DhtProvidersAnswer>(METHOD.dhtProviders, [name], options);
+        return { ...answer, records: answer.records.map(copied) };
+      },
+      lookup: (target, options) => this.ask<DhtLookupAnswer>(METHOD.dhtLookup, [encodeTarget(target)], options),
     };
   }
 
@@ -177,6 +196,11 @@ export class RemoteNode {
     const request = [0, method, ...positional, encodeOptions(options)];
     return this.#requester.longCall(request, sizeOf(positional), (answer) => answer[2] as T, options?.signal);
   }
+}
+
+/** What was unpacked is a view of the frame that it came in. */
+function copied(record: DhtRecord): DhtRecord {
+  return { ...record, value: new Uint8Array(record.value) };
 }
 
 const LONE_SURROGATE = /\p{Surrogate}/u;

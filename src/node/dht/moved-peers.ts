@@ -1,0 +1,77 @@
+/**
+ * Peers that are not where they were: who cannot be reached at the addresses that are known is looked up in the DHT, under `node/<id>`, and dialled where it says. Nothing but
+ * dialling follows from that: who is a member is Raft's to say, and a link is let in by what the peer proves.
+ */
+import { KvorumError } from '../../errors.ts';
+import type { NodeId } from '../../raft/types.ts';
+import type { Environment } from '../env.ts';
+import type { LinkPool } from '../links.ts';
+import type { Logger } from '../types.ts';
+import { decodeCard } from './card.ts';
+import type { DhtDriver } from './driver.ts';
+import { decodeEnvelope } from './envelope.ts';
+
+export interface MovedPeersOptions {
+  readonly env: Pick<Environment, 'now'>;
+  readonly driver: Pick<DhtDriver, 'get'>;
+  readonly links: Pick<LinkPool, 'redirect'>;
+  readonly logger: Logger;
+}
+
+/** A peer is looked up no more often. */
+const LOOK_EVERY_MS = 10_000;
+const LOOK_TIMEOUT_MS = 5000;
+/** When a part of the network is gone, most of what is looked for is not there. */
+const MAX_LOOKS = 4;
+const MAX_REMEMBERED = 1024;
+
+export class MovedPeers {
+  readonly #options: MovedPeersOptions;
+  /** When each was looked up last, the longest ago first. */
+  readonly #looked = new Map<NodeId, number>();
+  #looking = 0;
+  #found = 0;
+
+  constructor(options: MovedPeersOptions) {
+    this.#options = options;
+  }
+
+  /** Peers that were dialled at an address that the DHT told. */
+  get found(): number {
+    return this.#found;
+  }
+
+  /** It does not answer at any of the addresses that were tried. */
+  look(id: NodeId, tried: readonly string[]): void {
+    const now = this.#options.env.now();
+    const last = this.#looked.get(id);
+    if (this.#looking >= MAX_LOOKS || (last !== undefined && now - last < LOOK_EVERY_MS)) return;
+    this.#looked.delete(id);
+    this.#looked.set(id, now);
+    if (this.#looked.size > MAX_REMEMBERED) {
+      const [oldest] = this.#looked.keys();
+      if (oldest !== undefined) this.#looked.delete(oldest);
+    }
+    this.#looking++;
+    this.#look(id, tried)
+      .catch((error: unknown) => {
+        if (KvorumError.is(error, 'ERR_CLOSED') || KvorumError.is(error, 'ERR_OVERLOADED')) return;
+        this.#options.logger.warn({ peer: id, err: error }, 'a peer could not be looked up in the DHT');
+      })
+      .finally(() => {
+        this.#looking--;
+      });
+  }
+
+  async #look(id: NodeId, tried: readonly string[]): Promise<void> {
+    const { driver, links, logger } = this.#options;
+    const { result } = await driver.get(`node/${id}`, { timeoutMs: LOOK_TIMEOUT_MS });
+    const [record] = result.records;
+    const envelope = record === undefined ? null : decodeEnvelope(record.value);
+    const card = envelope === null ? null : decodeCard(envelope.body);
+    const addresses = card?.addresses.filter((address) => !tried.includes(address)) ?? [];
+    if (addresses.length === 0 || !links.redirect(id, addresses)) return;
+    this.#found++;
+    logger.info({ peer: card?.name, id, addresses }, 'a peer has moved: it is dialled where the DHT says that it is');
+  }
+}
