@@ -91,6 +91,7 @@ export function openApiOf(routes: readonly Route[], version: string): OpenApiDoc
       { name: 'counters', description: 'Numbers to add to.' },
       { name: 'services', description: 'Who offers what, where, and whether it is well.' },
       { name: 'cluster', description: 'Members and leadership.' },
+      { name: 'dht', description: 'Where things are, as a hint: without a leader and without a quorum.' },
       { name: 'operations', description: 'Probes, metrics and documents.' },
     ],
     paths,

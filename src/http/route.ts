@@ -21,6 +21,7 @@ export type Tag =
   | 'counters'
   | 'services'
   | 'cluster'
+  | 'dht'
   | 'operations';
 
 export interface Content {

@@ -2,6 +2,7 @@
 import { BARRIER_ROUTES } from './barrier-routes.ts';
 import { CLUSTER_ROUTES } from './cluster-routes.ts';
 import { COUNTER_ROUTES } from './counter-routes.ts';
+import { DHT_ROUTES } from './dht-routes.ts';
 import { ELECTION_ROUTES } from './election-routes.ts';
 import { KV_ROUTES } from './kv-routes.ts';
 import { LEASE_ROUTES } from './lease-routes.ts';
@@ -25,5 +26,6 @@ export const ROUTES: readonly Route[] = [
   ...SERVICE_ROUTES,
   ...CLUSTER_ROUTES,
   ...MEMBER_ROUTES,
+  ...DHT_ROUTES,
   ...OPERATION_ROUTES,
 ];

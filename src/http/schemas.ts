@@ -364,6 +364,98 @@ export const ServiceList = Type.Object({
   next: nullable(Type.String({ description: 'Give it as after for the next page; null at the end' })),
 });
 
+// --- the DHT -----------------------------------------------------------------------------------------------------
+
+const position = (description: string) => Type.String({ pattern: '^[0-9a-f]{64}$', description });
+const addresses = Type.Array(Type.String({ description: 'HOST:PORT of the peer port' }));
+const ms = (description: string) => Type.Number({ minimum: 0, description });
+
+export const DhtPeer = Type.Object({
+  id: nullable(id('Of the node; null for a peer id that no node can have')),
+  peerId: Type.String({ description: 'libp2p peer id' }),
+  name: Type.String(),
+  addresses,
+  position: position('SHA-256 of its peer id'),
+});
+
+export const DhtStep = Type.Object(
+  {
+    step: Type.Integer({ minimum: 1, description: 'In the order in which requests ended' }),
+    path: count('Which of the disjoint paths'),
+    peer: Type.Ref('#/components/schemas/DhtPeer'),
+    distance: Type.Integer({
+      minimum: -1,
+      maximum: 255,
+      description: 'Highest bit in which it differs from the target',
+    }),
+    asked: Type.Enum(['Ping', 'FindNode', 'FindRecords', 'Store']),
+    outcome: Type.Enum(['answered', 'timeout', 'failed', 'refused']),
+    contacts: count('Peers that it named'),
+    fresh: count('Of these, peers that the path had not heard of'),
+    records: count('Records that came'),
+    rttMs: ms('From the request to its end'),
+  },
+  { description: 'One request' },
+);
+
+const searchFields = {
+  target: position('SHA-256 of the name that was looked for'),
+  outcome: Type.Enum(['complete', 'exhausted', 'deadline', 'alone'], {
+    description:
+      'complete: the closest have answered; exhausted, deadline: it was given up before; alone: nobody answered',
+  }),
+  cost: Type.Object({
+    requests: count('Sent'),
+    failures: count('Of these, without an answer'),
+    hops: count('How deep the closest node was found; 0: nobody answered'),
+    elapsedMs: ms('Altogether'),
+  }),
+  closest: Type.Array(Type.Ref('#/components/schemas/DhtPeer'), {
+    description: 'Up to 20 that answered, closest first',
+  }),
+  steps: Type.Optional(Type.Array(Type.Ref('#/components/schemas/DhtStep'), { description: 'With trace' })),
+};
+
+export const DhtSearch = Type.Object(searchFields, { description: 'How something was looked for' });
+
+const dhtRecordFields = {
+  value: Type.String({ description: 'As encoding says' }),
+  encoding: Type.Enum(['utf8', 'base64'], { description: 'utf8 whenever the value is valid UTF-8' }),
+  seq: count('The highest wins'),
+  notAfterMs: count('Until when it is kept; ms since 1970'),
+  node: id('Who signed it'),
+  peerId: Type.String({ description: 'Its peer id' }),
+};
+
+export const DhtValue = Type.Object({ key: Type.String(), ...dhtRecordFields, ...searchFields });
+
+export const DhtPutAnswer = Type.Object({
+  key: Type.String(),
+  seq: count('Of the value'),
+  stored: count('Nodes that keep it. 0: a newer one came first'),
+  refused: Type.Object({}, { additionalProperties: true, description: 'Why others do not, and how many of each' }),
+  ...searchFields,
+});
+
+export const DhtProviders = Type.Object({
+  name: Type.String(),
+  providers: Type.Array(Type.Object(dhtRecordFields)),
+  ...searchFields,
+});
+
+export const DhtLookup = Type.Object({ key: Type.String(), ...searchFields });
+
+export const DhtNode = Type.Object({
+  node: Type.Object({
+    id: id('Member id'),
+    name: Type.String(),
+    role: Type.Enum(['voter', 'learner', 'agent']),
+    addresses,
+    http: nullable(Type.String({ description: 'URL of its HTTP API' })),
+  }),
+  ...searchFields,
+});
+
 export const DeletedAnswer = Type.Object({ deleted: Type.Boolean({ description: 'False: there was none' }) });
 
 export const Problem = Type.Object(
@@ -389,6 +481,7 @@ export const Problem = Type.Object(
     current: Type.Optional(nullable(Type.Ref('#/components/schemas/Entry'))),
     revision: Type.Optional(revision('ERR_CAS_FAILED, ERR_FUTURE_REVISION: revision of the store')),
     compactRevision: Type.Optional(Type.Integer({ description: 'ERR_COMPACTED: the oldest revision there is' })),
+    search: Type.Optional(Type.Ref('#/components/schemas/DhtSearch')),
   },
   { description: 'RFC 9457 problem details' },
 );
@@ -449,6 +542,14 @@ export const SCHEMAS = {
   ServiceInstance,
   ServiceView,
   ServiceList,
+  DhtPeer,
+  DhtStep,
+  DhtSearch,
+  DhtValue,
+  DhtPutAnswer,
+  DhtProviders,
+  DhtLookup,
+  DhtNode,
   Problem,
 } as const;
 

@@ -280,6 +280,17 @@ const CALLS: readonly (readonly [string, string, string, unknown, number])[] = [
   ['GET', '/v1/cluster', '/v1/cluster', undefined, 200],
   ['POST', '/v1/cluster/tokens', '/v1/cluster/tokens', { ttl: '1h', role: 'agent' }, 201],
   ['POST', '/v1/cluster/tokens', '/v1/cluster/tokens', { ttl: 1 }, 400],
+  ['GET', '/v1/dht/values/{key}', '/v1/dht/values/a', undefined, 404],
+  ['GET', '/v1/dht/values/{key}', '/v1/dht/values/a?trace=true', undefined, 404],
+  ['PUT', '/v1/dht/values/{key}', '/v1/dht/values/a?ttl=10m&trace=true', undefined, 200],
+  ['PUT', '/v1/dht/values/{key}', '/v1/dht/values/a?ttl=1', undefined, 400],
+  ['GET', '/v1/dht/values/{key}', '/v1/dht/values/a?trace=true&paths=4', undefined, 200],
+  ['GET', '/v1/dht/values/{key}', '/v1/dht/values/a?paths=9', undefined, 400],
+  ['GET', '/v1/dht/providers/{name}', '/v1/dht/providers/group%2F1', undefined, 200],
+  ['GET', '/v1/dht/providers/{name}', '/v1/dht/providers/service%2Fpay', undefined, 404],
+  ['GET', '/v1/dht/lookup/{key}', '/v1/dht/lookup/a', undefined, 200],
+  ['GET', '/v1/dht/nodes/{id}', '/v1/dht/nodes/102', undefined, 200],
+  ['GET', '/v1/dht/nodes/{id}', '/v1/dht/nodes/7', undefined, 404],
 ];
 
 test('requests and answers are what their schemas say', async () => {

@@ -167,7 +167,7 @@ function reportOf(name: string, { result, steps }: Finding, driver: DhtDriver): 
   return {
     target: hex(keyOf(name)),
     outcome: result.outcome,
-    cost: result.cost,
+    cost: { ...result.cost, elapsedMs: rounded(result.cost.elapsedMs) },
     closest: result.closest.map(peerOf),
     steps: steps === null ? null : steps.map((step) => stepOf(step, peerOf(step.peer))),
   };
@@ -175,7 +175,7 @@ function reportOf(name: string, { result, steps }: Finding, driver: DhtDriver): 
 
 function stepOf(step: QueryStep, peer: DhtPeer): DhtStep {
   const { step: place, path, distance, asked, outcome, contacts, fresh, records, rttMs } = step;
-  return { step: place, path, peer, distance, asked, outcome, contacts, fresh, records, rttMs };
+  return { step: place, path, peer, distance, asked, outcome, contacts, fresh, records, rttMs: rounded(rttMs) };
 }
 
 function recordsOf({ result }: Finding, driver: DhtDriver): DhtRecord[] {
@@ -188,6 +188,11 @@ function recordOf({ value, seq, notAfter, peerId }: SignedRecord, driver: DhtDri
   // Neither comes past the rules.
   if (envelope === null || id === null) return null;
   return { name: envelope.name, value: envelope.body, seq, notAfterMs: notAfter, peerId, id };
+}
+
+/** To a hundredth of a millisecond. */
+function rounded(ms: number): number {
+  return Math.round(ms * 100) / 100;
 }
 
 function hex(bytes: Uint8Array): string {
