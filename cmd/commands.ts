@@ -5,6 +5,7 @@ import { compact } from './compact.ts';
 import { completions } from './completions.ts';
 import { counter } from './counter.ts';
 import { del } from './del.ts';
+import { dht } from './dht.ts';
 import { elect } from './elect.ts';
 import { get } from './get.ts';
 import { lease } from './lease.ts';
@@ -26,6 +27,6 @@ export const COMMANDS: readonly CommandSection[] = [
   { heading: 'Data:', commands: [put, get, del, ls, watch, txn, compact] },
   { heading: 'Coordination:', commands: [lock, sem, elect, barrier, counter, lease] },
   { heading: 'Services:', commands: [service] },
-  { heading: 'Cluster:', commands: [status, member, token] },
+  { heading: 'Cluster:', commands: [status, member, token, dht] },
   { heading: 'Shell:', commands: [completions(() => COMMANDS)] },
 ];

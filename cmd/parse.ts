@@ -70,6 +70,12 @@ export const leaseId: Parse<string> = (value) => {
   return value;
 };
 
+/** Id of a node. */
+export const nodeId: Parse<string> = (value) => {
+  if (!/^\d{1,20}$/.test(value)) throw new Error('is not the id of a node, which is a whole number');
+  return value;
+};
+
 export const flag: Parse<boolean> = (value) => {
   if (value === 'true' || value === '1') return true;
   if (value === 'false' || value === '0') return false;

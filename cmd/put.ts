@@ -144,7 +144,8 @@ export function conditionHeaders(values: {
   return headers[0] ?? {};
 }
 
-async function readValue(value: string | undefined, file: string | undefined): Promise<Uint8Array> {
+/** The value of the command line, of a file, or of standard input. */
+export async function readValue(value: string | undefined, file: string | undefined): Promise<Uint8Array> {
   if (value !== undefined && value !== '-') {
     if (value.includes('\uFFFD')) {
       throw new UsageError('the value is not UTF-8 (or holds U+FFFD); give it with --file or on standard input');

@@ -11,13 +11,14 @@ const COMMANDS = [
   ...['local', 'start'],
   ...['put', 'get', 'del', 'ls', 'watch', 'txn', 'compact'],
   ...['lock', 'sem', 'elect', 'barrier', 'counter', 'lease', 'service'],
-  ...['status', 'member', 'token', 'completions'],
+  ...['status', 'member', 'token', 'dht', 'completions'],
 ];
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   lease: ['grant', 'renew', 'revoke', 'get', 'list', 'keep'],
   service: ['register', 'list', 'watch', 'deregister'],
   member: ['list', 'add', 'promote', 'demote', 'replace', 'remove'],
   token: ['create'],
+  dht: ['get', 'put', 'providers', 'lookup'],
 };
 
 describe('help', () => {
