@@ -15,11 +15,16 @@ beforeEach(async () => {
   kept = new Set();
 });
 
+/** Whom nobody answered for, and where. */
+let unreached: unknown[];
+
 function pool(maxLinks?: number): LinkPool {
+  unreached = [];
   const links = new LinkPool({
     env: { now: () => harness.clock.nowMs, after: harness.clock.schedule },
     transport: a.transport,
     isKept: (id) => kept.has(id),
+    unreached: (id, tried) => unreached.push([id, ...tried]),
     ...(maxLinks === undefined ? {} : { maxLinks }),
   });
   const { events } = a;
@@ -136,6 +141,30 @@ test('an address is dialled until the last who asked for it gives it back', asyn
   await harness.create({ name: 'b', address, like: b });
   await harness.pass(5000);
   expect(a.transport.peers()).toEqual([]);
+});
+
+test('who is not reached is told of, and dialled where somebody else says that it is', async () => {
+  const b = await harness.create({ name: 'b' });
+  const links = pool();
+  const addresses = (): string[] => ['gone:1', 'nowhere'];
+  links.send(b.id, 'ping', byte(1), addresses);
+  expect(links.redirect(b.id, [b.transport.address]), 'it is being dialled').toBe(false);
+  await harness.pass(2100);
+  expect(unreached).toEqual([[b.id, 'gone:1']]);
+  expect(links.redirect(b.id, ['elsewhere:1'])).toBe(true);
+  await harness.pass(2100);
+  expect(unreached.at(-1)).toEqual([b.id, 'elsewhere:1']);
+  expect(links.redirect(b.id, ['x', ''])).toBe(false);
+  expect(links.redirect(b.id, [b.transport.address])).toBe(true);
+  await harness.until(() => a.transport.peer(b.id) !== undefined, 'it is linked');
+  expect(links.redirect(b.id, ['elsewhere:1']), 'it is linked').toBe(false);
+  // From now on there first.
+  links.drop(b.id, true);
+  await harness.until(() => a.transport.peer(b.id) === undefined, 'it is not');
+  links.send(b.id, 'ping', byte(7), addresses);
+  await harness.until(() => b.frames.length > 0, 'the frame');
+  links.close();
+  expect(links.redirect('77', ['elsewhere:1'])).toBe(false);
 });
 
 test('a peer that nobody needs is hung up on, unless it is kept', async () => {

@@ -213,9 +213,9 @@ export class DhtDriver {
   }
 
   /** Provides no more, and tells those who keep the record. */
-  retract(name: string): Promise<Finding> {
+  retract(name: string, query: DriverQuery = {}): Promise<Finding> {
     this.#core.withdraw('provider', keyOf(name));
-    return this.provide({ name, body: new Uint8Array(0), ttlMs: RETRACTED_MS, republish: false });
+    return this.provide({ name, body: new Uint8Array(0), ttlMs: RETRACTED_MS, republish: false }, query);
   }
 
   close(): void {

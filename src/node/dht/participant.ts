@@ -123,9 +123,9 @@ export class Participant {
     registerDhtMetrics(registry, this.driver, this.#moved);
   }
 
-  /** Others are told that there is no replica here any more. It goes on answering until `close`. */
-  leave(): void {
-    this.#presence.leave();
+  /** Others are told that there is no replica here any more, within that time. It goes on answering until `close`. */
+  leave(timeoutMs: number): Promise<void> {
+    return this.#presence.leave(timeoutMs);
   }
 
   close(): void {

@@ -43,14 +43,25 @@ export class Presence {
     this.#publishAfter(SETTLE_MS);
   }
 
-  /** Others are told that there is no replica here any more; where the node was is of use to those who look for it. */
-  leave(): void {
+  /**
+   * Others are told that there is no replica here any more; where the node was is of use to those who look for it. Resolves when they have been told, or the time is over: the
+   * record expires in half an hour anyway.
+   */
+  async leave(timeoutMs: number): Promise<void> {
     this.close();
     if (!this.#isProvider) return;
     this.#isProvider = false;
-    const { driver } = this.#options;
-    // Nobody waits for it: the record expires in half an hour anyway.
-    driver.retract(this.#groupName).catch((error: unknown) => this.#failed(error));
+    const { driver, env } = this.#options;
+    const ended = new AbortController();
+    const cancel = env.after(timeoutMs, () => ended.abort());
+    try {
+      // Who does not answer at once is not waited for.
+      await driver.retract(this.#groupName, { timeoutMs: Math.ceil(timeoutMs / 4), signal: ended.signal });
+    } catch (error) {
+      if (!ended.signal.aborted) this.#failed(error);
+    } finally {
+      cancel();
+    }
   }
 
   close(): void {

@@ -113,9 +113,8 @@ export class Liveness {
   }
 
   /** Says good-bye. As `GossipDriver.leave`. */
-  leave(timeoutMs: number): Promise<void> {
-    this.dht.leave();
-    return this.gossip.leave(timeoutMs);
+  async leave(timeoutMs: number): Promise<void> {
+    await Promise.all([this.dht.leave(timeoutMs), this.gossip.leave(timeoutMs)]);
   }
 
   close(): void {
