@@ -61,6 +61,7 @@ export type {
   NewMember,
   NodeCard,
   NodeDht,
+  OwnDht,
   PutAnswer,
   PutOptions,
   Readiness,

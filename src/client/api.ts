@@ -318,6 +318,8 @@ export interface ClientTransport {
   readonly endpoint: string;
   /** Name of the node that answered last, null before any did. */
   readonly servedBy: string | null;
+  /** Of a node in this process: it is told which instances of services are here, and what they say (JSON); null: not any more. Nothing depends on it. */
+  announce?(service: string, instance: string, said: string | null): void;
 
   put(request: PutRequest, attempt: Attempt): Promise<PutAnswer>;
   get(request: GetRequest, attempt: Attempt): Promise<GetAnswer>;

@@ -393,7 +393,8 @@ export function clientOver<V, I>(
     sessionWindow,
     owner: options.owner,
   });
-  return new Client(new Core(caller, host), codec);
+  const [own] = transports;
+  return new Client(new Core(caller, host, (...what) => own?.announce?.(...what)), codec);
 }
 
 function invalidOption(option: string, reason: string): KvorumError {

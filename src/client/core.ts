@@ -12,12 +12,19 @@ export class Core {
   readonly caller: Caller;
   /** Null for a client that is beside no node. */
   readonly host: Host | null;
+  /** As `ClientTransport.announce`; nobody is told when the node is elsewhere. */
+  readonly announce: NonNullable<ClientTransport['announce']>;
   readonly #handles = new Set<Closable>();
   #closing: Promise<void> | null = null;
 
-  constructor(caller: Caller, host: Host | null = null) {
+  constructor(
+    caller: Caller,
+    host: Host | null = null,
+    announce: NonNullable<ClientTransport['announce']> = () => undefined,
+  ) {
     this.caller = caller;
     this.host = host;
+    this.announce = announce;
   }
 
   now(): number {

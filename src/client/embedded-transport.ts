@@ -7,6 +7,7 @@ export interface EmbeddedNode extends NodeCalls {
   readonly name: string;
   cluster(): ClusterInfo;
   head(): { readonly group: number };
+  readonly dht: { host(service: string, instance: string, said: string | null): Promise<void> };
 }
 
 export class EmbeddedTransport extends NodeTransport<EmbeddedNode> {
@@ -40,6 +41,11 @@ export class EmbeddedTransport extends NodeTransport<EmbeddedNode> {
   // oxlint-disable-next-line typescript/require-await -- what it throws is a rejection
   async cluster(_attempt: Attempt): Promise<ClusterInfo> {
     return this.node.cluster();
+  }
+
+  announce(service: string, instance: string, said: string | null): void {
+    // A hint, beside what is registered: without it that is found all the same, by the registry.
+    this.node.dht.host(service, instance, said).catch(() => undefined);
   }
 
   /** The node is its owner's. */

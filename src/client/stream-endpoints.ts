@@ -18,7 +18,7 @@ const METHODS = [
   ...(['barrierEnter', 'barrierGet', 'counterAdd', 'counterGet', 'counterDelete'] as const),
 ];
 
-type Name = Exclude<keyof ClientTransport, 'endpoint' | 'servedBy' | 'close'>;
+type Name = Exclude<keyof ClientTransport, 'endpoint' | 'servedBy' | 'announce' | 'close'>;
 /** Does not compile when one is missing. */
 const ALL: readonly (Name extends (typeof METHODS)[number] ? Name : never)[] = METHODS;
 

@@ -159,7 +159,11 @@ class IsolatedNode implements KvorumNode {
     this.barriers = remote.barriers;
     this.counters = remote.counters;
     this.members = remote.members;
-    this.dht = remote.dht;
+    this.dht = {
+      ...remote.dht,
+      host: async (service, instance, said) =>
+        void (await remote.ask<null>(METHOD.dhtHost, said === null ? [service, instance] : [service, instance, said])),
+    };
     this.put = remote.put.bind(remote);
     this.get = remote.get.bind(remote);
     this.delete = remote.delete.bind(remote);

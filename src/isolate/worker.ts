@@ -89,6 +89,14 @@ function serve(port: MessagePort, node: KvorumNode): Session {
           );
         },
       ],
+      [
+        METHOD.dhtHost,
+        async (a) => {
+          const [, , service, instance, said] = a as [number, number, string, string, string | null];
+          await node.dht.host(service, instance, said ?? null);
+          return null;
+        },
+      ],
       [METHOD.metrics, () => (node.registry as Metrics).metrics()],
       [
         METHOD.close,

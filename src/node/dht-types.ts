@@ -114,3 +114,12 @@ export interface NodeDht {
   /** The nodes closest to a key, which keep what is put under it; or where the node of an id is. */
   lookup(target: string | { readonly node: string }, options?: DhtQueryOptions): Promise<DhtLookupAnswer>;
 }
+
+/** The DHT of a node of one's own, which can speak for it. */
+export interface OwnDht extends NodeDht {
+  /**
+   * Says that this node hosts an instance of a service: `said` is a JSON object as text, what it says of itself; null: it is not hosted here any more. Resolves when that is noted: it is published within a
+   * second, under `service/<service>`, and until the node closes. What `client.services.register` registers by the client of an embedded node is hosted by itself.
+   */
+  host(service: string, instance: string, said: string | null): Promise<void>;
+}

@@ -25,7 +25,7 @@ import type {
 } from './coordination.ts';
 import { Credentials } from './credentials.ts';
 import { deferServices } from './deferred.ts';
-import type { NodeDht } from './dht-types.ts';
+import type { OwnDht } from './dht-types.ts';
 import { DhtService } from './dht/service.ts';
 import { Doorkeeper } from './doorkeeper.ts';
 import { Entrance } from './entrance.ts';
@@ -104,7 +104,7 @@ export class Node implements KvorumNode {
   readonly barriers: Barriers;
   readonly counters: Counters;
   readonly members: Members;
-  readonly dht: NodeDht;
+  readonly dht: OwnDht;
   readonly #options: ResolvedOptions;
   readonly #platform: Platform;
   readonly #env: Environment;
@@ -181,7 +181,7 @@ export class Node implements KvorumNode {
       wallTime: () => this.#env.wallTime(),
       random: () => this.#env.random(),
     });
-    this.dht = new DhtService((action) => this.#serving(({ liveness }) => action(liveness.dht.driver)));
+    this.dht = new DhtService((action) => this.#serving(({ liveness }) => action(liveness.dht)));
     this.#remote = new RemoteServer({
       node: this,
       env: this.#env,

@@ -5,7 +5,7 @@ import type { StoreSettings } from '../kv/settings.ts';
 import type { Condition, KeyEntry, KvEntry } from '../kv/types.ts';
 import type { CallOptions, Key, MutationOptions, Value, Written } from './call-types.ts';
 import type { Coordination } from './coordination.ts';
-import type { NodeDht } from './dht-types.ts';
+import type { OwnDht } from './dht-types.ts';
 import type { MemberInfo, Members } from './member-types.ts';
 
 export type { StoreSettings } from '../kv/settings.ts';
@@ -25,6 +25,7 @@ export type {
   DhtStep,
   NodeCard,
   NodeDht,
+  OwnDht,
 } from './dht-types.ts';
 export type { JoinToken, JoinTokenOptions, MemberAnswer, MemberInfo, Members, NewMember } from './member-types.ts';
 
@@ -247,7 +248,7 @@ export interface KvorumNode extends Coordination, AsyncDisposable {
   /** Tells and changes who belongs to the cluster. */
   readonly members: Members;
   /** Where things are, as a hint: without a leader and without a quorum. */
-  readonly dht: NodeDht;
+  readonly dht: OwnDht;
   cluster(): ClusterInfo;
   /** Group, revision, term and name, as of now. */
   head(): AnswerHead;

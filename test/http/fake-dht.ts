@@ -14,7 +14,7 @@ import type {
   DhtRecord,
   DhtReport,
   DhtStep,
-  NodeDht,
+  OwnDht,
   Value,
 } from '../../src/node/types.ts';
 import type { Enter } from './fake-coordination.ts';
@@ -25,7 +25,7 @@ const MAX_BYTES = 4096;
 const N2 = { id: '102', peerId: '12D3KooWTwo', name: 'n2', addresses: ['10.0.0.2:7201'] };
 export const N2_PEER: DhtPeer = { ...N2, position: position(N2.peerId) };
 
-export class FakeDht implements NodeDht {
+export class FakeDht implements OwnDht {
   readonly #enter: Enter;
   readonly #values = new Map<string, DhtRecord>();
   #seq = NOW;
@@ -71,6 +71,10 @@ export class FakeDht implements NodeDht {
     const { id, name, addresses } = N2;
     const card = { id, name, role: 'voter' as const, addresses, http: 'http://10.0.0.2:7101' };
     return { ...report(`node/${target.node}`, options, 'FindRecords'), node: target.node === id ? card : null };
+  }
+
+  async host(service: string, instance: string, said: string | null): Promise<void> {
+    await this.#called('dht.host', [service, instance, said]);
   }
 
   #called(method: string, args: readonly unknown[], options: CallOptions = {}): Promise<unknown> {

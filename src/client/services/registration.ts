@@ -157,7 +157,7 @@ export class RegistrationHandle implements Registration {
         transport.put({ key: this.#key, value: wanted, contentType: CONTENT_TYPE, lease }, attempt),
       );
       this.guard();
-      this.#written = wanted;
+      this.#isWritten(wanted);
       this.#begun = true;
       this.#lookLater();
       this.#changed();
@@ -261,8 +261,14 @@ export class RegistrationHandle implements Registration {
     }
   }
 
+  #isWritten(what: string): void {
+    this.#written = what;
+    // It may have ended while that was on its way.
+    if (this.#ended === null) this.#core.announce(this.name, this.instance, what);
+  }
+
   async #update(wanted: string): Promise<void> {
-    if (await this.#whileOwn(this.#put(wanted, this.lease))) this.#written = wanted;
+    if (await this.#whileOwn(this.#put(wanted, this.lease))) this.#isWritten(wanted);
     else await this.#look();
   }
 
@@ -316,7 +322,7 @@ export class RegistrationHandle implements Registration {
         if (!KvorumError.is(error, 'ERR_LEASE_NOT_FOUND') || (await this.#alive(lease))) throw error;
         continue;
       }
-      this.#written = wanted;
+      this.#isWritten(wanted);
       return;
     }
     throw new KvorumError('ERR_CAS_FAILED', `${this.#what} is being written by others`);
@@ -413,6 +419,7 @@ export class RegistrationHandle implements Registration {
   #end(error: KvorumError): void {
     if (this.#ended !== null) return;
     this.#ended = error;
+    this.#core.announce(this.name, this.instance, null);
     this.#check.stop();
     this.#cancelLook();
     this.#fail(error);

@@ -24,7 +24,7 @@ import type {
 } from '../coordination.ts';
 import { Credentials } from '../credentials.ts';
 import { deferServices } from '../deferred.ts';
-import type { NodeDht } from '../dht-types.ts';
+import type { OwnDht } from '../dht-types.ts';
 import { Participant } from '../dht/participant.ts';
 import { DhtService } from '../dht/service.ts';
 import { hangUpAll } from '../entrance.ts';
@@ -87,7 +87,7 @@ export class Agent implements KvorumNode {
   readonly barriers: Barriers;
   readonly counters: Counters;
   readonly members: Members;
-  readonly dht: NodeDht;
+  readonly dht: OwnDht;
   readonly #options: ResolvedOptions;
   readonly #platform: Platform;
   readonly #env: Environment;
@@ -157,7 +157,7 @@ export class Agent implements KvorumNode {
     this.barriers = deferred.barriers;
     this.counters = deferred.counters;
     // Its own, not a member's: an agent is a peer there.
-    this.dht = new DhtService((action) => this.#whileJoined(({ dht }) => action(dht.driver)));
+    this.dht = new DhtService((action) => this.#whileJoined(({ dht }) => action(dht)));
     this.members = {
       add: (member, call) => this.#ask(({ members }) => members.add(member, call)),
       promote: (member, call) => this.#ask(({ members }) => members.promote(member, call)),

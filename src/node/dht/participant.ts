@@ -13,6 +13,7 @@ import type { Logger } from '../types.ts';
 import { decodeCard } from './card.ts';
 import { DhtDriver, type Known } from './driver.ts';
 import { decodeEnvelope } from './envelope.ts';
+import { Hosting } from './hosting.ts';
 import { registerDhtMetrics } from './metrics.ts';
 import { MovedPeers } from './moved-peers.ts';
 import { Presence } from './presence.ts';
@@ -41,6 +42,7 @@ const FIND_TIMEOUT_MS = 5000;
 
 export class Participant {
   readonly driver: DhtDriver;
+  readonly hosting: Hosting;
   readonly #options: ParticipantOptions;
   readonly #presence: Presence;
   readonly #moved: MovedPeers;
@@ -68,6 +70,7 @@ export class Participant {
         http: options.http() || null,
       }),
     });
+    this.hosting = new Hosting({ env, driver, logger });
     this.#moved = new MovedPeers({ env, driver, links, logger });
   }
 
@@ -123,13 +126,14 @@ export class Participant {
     registerDhtMetrics(registry, this.driver, this.#moved);
   }
 
-  /** Others are told that there is no replica here any more, within that time. It goes on answering until `close`. */
-  leave(timeoutMs: number): Promise<void> {
-    return this.#presence.leave(timeoutMs);
+  /** Others are told that there is no replica here any more, nor any service, within that time. It goes on answering until `close`. */
+  async leave(timeoutMs: number): Promise<void> {
+    await Promise.all([this.#presence.leave(timeoutMs), this.hosting.leave(timeoutMs)]);
   }
 
   close(): void {
     this.#presence.close();
+    this.hosting.close();
     this.driver.close();
   }
 }

@@ -2,7 +2,7 @@
 import { Buffer } from 'node:buffer';
 import type { Contact, QueryStep, SignedRecord } from '../../dht/index.ts';
 import { KvorumError } from '../../errors.ts';
-import { checkCount, checkMs, checkTimeout, invalid } from '../calls.ts';
+import { checkCount, checkMs, checkName, checkTimeout, invalid } from '../calls.ts';
 import type {
   DhtGetAnswer,
   DhtLookupAnswer,
@@ -14,12 +14,13 @@ import type {
   DhtRecord,
   DhtReport,
   DhtStep,
-  NodeDht,
+  OwnDht,
 } from '../dht-types.ts';
 import type { Value } from '../types.ts';
 import { decodeCard } from './card.ts';
 import type { DhtDriver, DriverQuery, Finding } from './driver.ts';
 import { decodeEnvelope, MAX_BODY_BYTES } from './envelope.ts';
+import type { Hosting, Said } from './hosting.ts';
 import { keyOf, parseName } from './names.ts';
 
 const MAX_PATHS = 8;
@@ -31,10 +32,15 @@ const STORING_MS = 2000;
 
 const encoder = new TextEncoder();
 
-/** Calls the action with the driver once there is one, or rejects. */
-type Serve = <T>(action: (driver: DhtDriver) => Promise<T>) => Promise<T>;
+export interface DhtParts {
+  readonly driver: DhtDriver;
+  readonly hosting: Hosting;
+}
 
-export class DhtService implements NodeDht {
+/** Calls the action once there is a DHT, or rejects. */
+type Serve = <T>(action: (parts: DhtParts) => Promise<T>) => Promise<T>;
+
+export class DhtService implements OwnDht {
   readonly #serve: Serve;
 
   constructor(serve: Serve) {
@@ -44,7 +50,7 @@ export class DhtService implements NodeDht {
   async get(key: string, options: DhtQueryOptions = {}): Promise<DhtGetAnswer> {
     const name = userName(key);
     const query = checkQuery(options);
-    return await this.#serve(async (driver) => {
+    return await this.#serve(async ({ driver }) => {
       const finding = await driver.get(name, query);
       const [record] = recordsOf(finding, driver);
       return { ...reportOf(name, finding, driver), record: record ?? null };
@@ -56,7 +62,7 @@ export class DhtService implements NodeDht {
     const body = checkValue(value);
     const ttlMs = Math.round(checkMs('ttlMs', options.ttlMs, MIN_TTL_MS, MAX_TTL_MS, DEFAULT_TTL_MS));
     const query = checkQuery(options);
-    return await this.#serve((driver) => put(driver, { name, body, ttlMs, republish: false }, query));
+    return await this.#serve(({ driver }) => put(driver, { name, body, ttlMs, republish: false }, query));
   }
 
   async providers(name: string, options: DhtQueryOptions = {}): Promise<DhtProvidersAnswer> {
@@ -65,7 +71,7 @@ export class DhtService implements NodeDht {
       throw invalid(`what is provided is group/1 or service/NAME, not ${JSON.stringify(name)}`);
     }
     const query = checkQuery(options);
-    return await this.#serve(async (driver) => {
+    return await this.#serve(async ({ driver }) => {
       const finding = await driver.providers(name, query);
       // An empty one stands in the place of what is provided no more.
       const records = recordsOf(finding, driver).filter(({ value }) => value.length > 0);
@@ -77,18 +83,37 @@ export class DhtService implements NodeDht {
     const query = checkQuery(options);
     if (typeof target === 'string') {
       const name = userName(target);
-      return await this.#serve(async (driver) => {
+      return await this.#serve(async ({ driver }) => {
         return { ...reportOf(name, await driver.lookup(name, query), driver), node: null };
       });
     }
     const name = typeof target === 'object' && target !== null ? `node/${target.node}` : '';
     if (parseName(name) === null) throw invalid('what is looked up is a key, or { node: decimal id of a node }');
-    return await this.#serve(async (driver) => {
+    return await this.#serve(async ({ driver }) => {
       const finding = await driver.get(name, query);
       const [record] = recordsOf(finding, driver);
       return { ...reportOf(name, finding, driver), node: record === undefined ? null : decodeCard(record.value) };
     });
   }
+
+  async host(service: string, instance: string, said: string | null): Promise<void> {
+    checkName(instance);
+    if (parseName(`service/${checkName(service)}`) === null) throw invalid('service must be a text of 1 to 512 bytes');
+    const parsed = said === null ? null : checkSaid(said);
+    // oxlint-disable-next-line typescript/require-await -- what it throws is a rejection
+    await this.#serve(async ({ hosting }) => hosting.host(service, instance, parsed));
+  }
+}
+
+function checkSaid(said: string): Said {
+  let value: unknown;
+  try {
+    value = JSON.parse(said);
+  } catch (cause) {
+    throw new KvorumError('ERR_INVALID_ARGUMENT', 'what an instance says of itself must be JSON', { cause });
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Said;
+  throw invalid('what an instance says of itself must be a JSON object');
 }
 
 interface Draft {

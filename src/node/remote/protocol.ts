@@ -80,6 +80,7 @@ export const METHOD = {
   transferLeadership: 224,
   metrics: 225,
   close: 226,
+  dhtHost: 227,
 } as const;
 
 /** Second field of an answer. */

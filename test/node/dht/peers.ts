@@ -6,6 +6,7 @@ import type { DhtMessage, DhtTuning, RecordKind, SignedRecord } from '../../../s
 import { DhtDriver } from '../../../src/node/dht/driver.ts';
 import { encodeEnvelope } from '../../../src/node/dht/envelope.ts';
 import { encodeDht } from '../../../src/node/dht/frames.ts';
+import { Hosting } from '../../../src/node/dht/hosting.ts';
 import { MovedPeers } from '../../../src/node/dht/moved-peers.ts';
 import { keyOf } from '../../../src/node/dht/names.ts';
 import { DhtService } from '../../../src/node/dht/service.ts';
@@ -78,6 +79,7 @@ export class TestPeer {
   address: string;
   driver!: DhtDriver;
   dht!: DhtService;
+  hosting!: Hosting;
   moved!: MovedPeers;
   links!: LinkPool;
   transport!: Transport;
@@ -137,7 +139,9 @@ export class TestPeer {
       tuning,
     });
     const { driver } = this;
-    this.dht = new DhtService((action) => action(driver));
+    this.hosting = new Hosting({ env, driver, logger: SILENT });
+    const { hosting } = this;
+    this.dht = new DhtService((action) => action({ driver, hosting }));
     this.moved = new MovedPeers({ env, driver, links, logger: SILENT });
     for (const peer of contacts) this.knows(peer);
   }
