@@ -7,7 +7,7 @@ import { KvorumError } from '../../errors.ts';
 import { openMemoryStore } from '../../storage/memory-store.ts';
 import type { Store } from '../../storage/types.ts';
 import { PROTOCOL_VERSION } from '../../transport/limits.ts';
-import type { Channel, Hello, PeerEvent, Transport, Verdict } from '../../transport/types.ts';
+import type { Channel, Hello, PeerCredential, PeerEvent, Transport, Verdict } from '../../transport/types.ts';
 import { judgeProtocol } from '../admission.ts';
 import { isAgent } from '../agents.ts';
 import { loadClusterMap, type ClusterMap } from '../cluster-map.ts';
@@ -317,7 +317,7 @@ export class Agent implements KvorumNode {
       handlers: {
         hello: () => this.#hello(),
         admit: (hello) => this.#admit(hello),
-        frame: (from, channel, frame) => this.#frame(from, channel, frame),
+        frame: (from, channel, frame, credential) => this.#frame(from, channel, frame, credential),
         peer: (event) => this.#peer(event),
         // Agents come and go, like this one.
         transient: isAgent,
@@ -433,7 +433,9 @@ export class Agent implements KvorumNode {
     };
   }
 
-  #frame(from: string, channel: Channel, frame: Uint8Array): void {
+  #frame(from: string, channel: Channel, frame: Uint8Array, credential: PeerCredential): void {
+    // Who has no more than a ticket has nothing to ask here, whatever cluster it says that it is of: an agent lets nobody in.
+    if (credential.type === 'token') return this.#transport.hangUp(from);
     if (this.#joining?.frame(from, channel, frame) === true) return;
     const joined = this.#joined;
     if (joined === null || this.#failure !== null) return;

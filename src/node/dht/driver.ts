@@ -9,7 +9,7 @@
  *
  * What others may store, and what is believed of them, is rules.ts.
  */
-import { createDht } from '../../dht/index.ts';
+import { createDht, parseContact } from '../../dht/index.ts';
 import type { Contact, Dht, DhtEffect, DhtStats, DhtTuning, QueryId, QueryResult, QueryStep } from '../../dht/index.ts';
 import { KvorumError } from '../../errors.ts';
 import type { NodeId } from '../../raft/types.ts';
@@ -323,8 +323,10 @@ export class DhtDriver {
 
 const REQUESTS: ReadonlySet<string> = new Set(['Ping', 'FindNode', 'FindRecords', 'Store']);
 
+/** What a peer says of itself is passed on to others, who refuse an answer in which anything is beyond its limit: then it comes without name and addresses. */
 function contactOf({ peerId, name, addresses }: Known): Contact {
-  return { id: dhtIdOf(peerId), peerId, name, addresses };
+  const id = dhtIdOf(peerId);
+  return parseContact({ id, peerId, name, addresses }) ?? { id, peerId, name: '', addresses: [] };
 }
 
 function optionsOf({ paths, trace, timeoutMs }: DriverQuery) {

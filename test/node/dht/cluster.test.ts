@@ -198,4 +198,20 @@ describe('who is no peer', () => {
     expect(await metric('n1', 'kvorum_dht_refused_total{reason="malformed"}')).toBe(0);
     await one.close();
   });
+
+  test('the bearer of a token is not heard by an agent either, though it says that it is of the cluster', async () => {
+    await start({ seed: 4 });
+    const a1 = await agent('a1');
+    const { token } = await cluster.run(cluster.node('n1').node.members.createToken({ ttlMs: 3_600_000 }));
+    const { clusterId } = a1.node;
+    const hello = { clusterId, extra: { role: 'agent', process: 'p' } };
+    const one = stranger('x:1', { token: parseJoinToken(token) }, hello);
+    one.connect(a1.address);
+    await cluster.until(() => one.peers().length === 1, 'it is linked', 5000);
+    const answers = await metric('a1', 'kvorum_dht_answers_total');
+    one.send(a1.node.id, 'dht', encodeDht({ type: 'Ping', rpc: 1 }));
+    await cluster.until(() => one.peers().length === 0, 'it is hung up on', 1000);
+    expect(await metric('a1', 'kvorum_dht_answers_total')).toBe(answers);
+    await one.close();
+  });
 });

@@ -5,7 +5,7 @@ import { dhtIdOf, keyOf } from '../../../src/node/dht/names.ts';
 import type { NodeCard } from '../../../src/node/types.ts';
 import type { DhtMessage, SignedRecord } from '../../../src/dht/index.ts';
 import { Random } from '../../../src/testing/random.ts';
-import { Peers, type TestPeer } from './peers.ts';
+import { Peers, TestPeer } from './peers.ts';
 
 let peers: Peers;
 afterEach(() => peers.close());
@@ -290,6 +290,21 @@ describe('what is forged', () => {
     expect(cost).toMatchObject({ requests: 3, failures: 2 });
     expect(a.driver.stats().refused['forged-contact']).toBe(1);
     expect(a.driver.unsent).toBe(2);
+  });
+
+  test('a peer that says too much of itself does not spoil the answers of those who name it', async () => {
+    peers = new Peers(34);
+    const [a, b, c] = (await peers.meet(3)) as [TestPeer, TestPeer, TestPeer];
+    // The transport lets through a little more than the DHT does.
+    c.hello = () => ({ ...TestPeer.prototype.hello.call(c), address: 'x'.repeat(300) });
+    c.crash();
+    await peers.time.pass(100);
+    c.start([a, b]);
+    await peers.run(c.dht.lookup('k'));
+    expect(a.transport.peer(c.id)?.address).toHaveLength(300);
+    const { closest } = await peers.run(b.dht.lookup('k'));
+    expect(closest.map(({ id }) => id).toSorted()).toEqual([a.id, c.id].toSorted());
+    expect([a, b, c].map(({ driver }) => driver.malformed)).toEqual([0, 0, 0]);
   });
 
   test('a flood of noise and of changed messages crashes nothing, fills no table, and the peer serves on', async () => {
