@@ -303,7 +303,7 @@ describe('what is forged', () => {
     await peers.run(c.dht.lookup('k'));
     expect(a.transport.peer(c.id)?.address).toHaveLength(300);
     const { closest } = await peers.run(b.dht.lookup('k'));
-    expect(closest.map(({ id }) => id).toSorted()).toEqual([a.id, c.id].toSorted());
+    expect(new Set(closest.map(({ id }) => id))).toEqual(new Set([a.id, c.id]));
     expect([a, b, c].map(({ driver }) => driver.malformed)).toEqual([0, 0, 0]);
   });
 
