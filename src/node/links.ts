@@ -28,6 +28,8 @@ const MAX_WAITING_BYTES = 64 * 1024;
 /** Of one peer: it may have several, of which one does. */
 const MAX_ADDRESSES = 3;
 const MAX_FAILURES = 1024;
+/** Addresses of one peer that are remembered to have failed. */
+const MAX_TRIED = 8;
 const DEFAULT_MAX_LINKS = 512;
 /** Peers whose newer addresses are remembered. */
 const MAX_REDIRECTS = 256;
@@ -47,8 +49,8 @@ export class LinkPool {
   readonly #dials = new Map<NodeId, Dial>();
   /** Links that something was sent on, the one used longest ago first. */
   readonly #used = new Set<NodeId>();
-  /** When somebody was not reached. */
-  readonly #failures = new Map<NodeId, number>();
+  /** When somebody was not reached, and where. */
+  readonly #failures = new Map<NodeId, { readonly atMs: number; readonly tried: readonly string[] }>();
   /** Where peers are that were not where they were said to be, the longest known first. */
   readonly #redirects = new Map<NodeId, readonly string[]>();
   #closed = false;
@@ -151,10 +153,14 @@ export class LinkPool {
 
   #dial(to: NodeId, addressesOf: () => readonly string[]): Dial | null {
     const { env } = this.#options;
-    const failedMs = this.#failures.get(to);
-    if (this.#dials.size >= MAX_DIALS || (failedMs !== undefined && env.now() - failedMs < RETRY_MS)) return null;
-    const known = new Set([...(this.#redirects.get(to) ?? []), ...addressesOf()]);
-    const addresses = [...known].filter(isAddress).slice(0, MAX_ADDRESSES);
+    if (this.#dials.size >= MAX_DIALS) return null;
+    const failed = this.#failures.get(to);
+    const known = [...new Set([...(this.#redirects.get(to) ?? []), ...addressesOf()])].filter(isAddress);
+    // Where it was not found is tried last, and not so soon.
+    const fresh = failed === undefined ? known : known.filter((address) => !failed.tried.includes(address));
+    const isSoon = failed !== undefined && env.now() - failed.atMs < RETRY_MS;
+    const again = isSoon ? [] : known.filter((address) => !fresh.includes(address));
+    const addresses = [...fresh, ...again].slice(0, MAX_ADDRESSES);
     if (addresses.length === 0) return null;
     const cancel = env.after(WAIT_MS, () => this.#unreached(to));
     const dial: Dial = { addresses, waiting: [], waitingBytes: 0, cancel };
@@ -166,8 +172,10 @@ export class LinkPool {
   #unreached(id: NodeId): void {
     const tried = this.#end(id)?.addresses ?? [];
     this.#redirects.delete(id);
+    const before = this.#failures.get(id)?.tried ?? [];
     this.#failures.delete(id);
-    this.#failures.set(id, this.#options.env.now());
+    const all = [...before.filter((address) => !tried.includes(address)), ...tried].slice(-MAX_TRIED);
+    this.#failures.set(id, { atMs: this.#options.env.now(), tried: all });
     if (this.#failures.size > MAX_FAILURES) {
       const [oldest] = this.#failures.keys();
       if (oldest !== undefined) this.#failures.delete(oldest);

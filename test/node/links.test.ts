@@ -79,6 +79,27 @@ test('what waits is bounded in bytes, and in time: then whoever is not there is 
   expect(got(again)).toEqual([7]);
 });
 
+test('an address that was not tried yet is dialled at once, those that failed later and last', async () => {
+  const b = await harness.create({ name: 'b' });
+  const links = pool();
+  const wrong = (count: number): string[] => Array.from({ length: count }, (_, i) => `wrong${i}:1`);
+  const { address } = b.transport;
+  expect(links.send(b.id, 'dht', byte(1), () => [...wrong(3), address])).toBe(true);
+  await harness.pass(2100);
+  expect(unreached).toEqual([[b.id, ...wrong(3)]]);
+  expect(links.send(b.id, 'dht', byte(2), () => wrong(3))).toBe(false);
+  expect(links.send(b.id, 'dht', byte(3), () => [...wrong(3), address])).toBe(true);
+  await harness.until(() => b.frames.length > 0, 'the frame');
+  expect(got(b)).toEqual([3]);
+  // Later too they stand behind: of four addresses three are dialled at a time.
+  const gone = await harness.create({ name: 'c' });
+  const last = gone.transport.address;
+  expect(links.send(gone.id, 'dht', byte(4), () => wrong(3))).toBe(true);
+  await harness.pass(4000);
+  expect(links.send(gone.id, 'dht', byte(5), () => [...wrong(3), last])).toBe(true);
+  await harness.until(() => gone.frames.length > 0, 'the frame');
+});
+
 test('nobody is dialled whose address is not known, or is none', () => {
   const links = pool();
   expect(links.send('9', 'ping', byte(1), () => [])).toBe(false);
