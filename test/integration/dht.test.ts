@@ -41,8 +41,8 @@ test.each([
     },
     { timeoutMs: 20_000, what: 'somebody provides it', explain: () => cluster.logTails() },
   );
-  expect(found!.providers).toMatchObject([{ node: agent.id }]);
-  expect(JSON.parse(found!.providers[0]!.value)).toMatchObject([{ instance: 'one', address: '10.0.0.7:8080' }]);
+  expect(found.providers).toMatchObject([{ node: agent.id }]);
+  expect(JSON.parse(found.providers[0]!.value)).toMatchObject([{ instance: 'one', address: '10.0.0.7:8080' }]);
 
   const looked = await shell.run('dht', 'lookup', '--node', agent.id);
   expect([looked.code, looked.stdout]).toEqual([0, expect.stringContaining(`shop  ${agent.id}`)]);
