@@ -55,10 +55,6 @@ function completeAll(lines: readonly (readonly string[])[]): string[][] {
     .map((answer) => answer.split('\n').filter((line) => line !== ''));
 }
 
-function complete(...words: string[]): string[] {
-  return completeAll([words])[0] ?? [];
-}
-
 const all = COMMANDS.flatMap(({ commands }) =>
   commands.flatMap((each) =>
     'commands' in each
@@ -74,11 +70,13 @@ describe.runIf(isInstalled('bash'))('bash', () => {
   });
 
   test('commands', () => {
-    expect(complete('')).toEqual([...new Set(all.map(({ words: [first] }) => first)), 'help', '--help', '--version']);
-    expect(complete('lo')).toEqual(['local', 'lock']);
-    expect(complete('lease', '')).toEqual(['grant', 'renew', 'revoke', 'get', 'list', 'keep']);
-    expect(complete('help', 'wat')).toEqual(['watch']);
-    expect(complete('nonsense', '')).toEqual([]);
+    expect(completeAll([[''], ['lo'], ['lease', ''], ['help', 'wat'], ['nonsense', '']])).toEqual([
+      [...new Set(all.map(({ words: [first] }) => first)), 'help', '--help', '--version'],
+      ['local', 'lock'],
+      ['grant', 'renew', 'revoke', 'get', 'list', 'keep'],
+      ['watch'],
+      [],
+    ]);
   });
 
   test('every option of every command', () => {
@@ -93,22 +91,30 @@ describe.runIf(isInstalled('bash'))('bash', () => {
   });
 
   test('what an option takes', () => {
-    expect(complete('get', 'a', '--output', '')).toEqual(['text', 'json']);
-    expect(complete('get', 'a', '-o', 'j')).toEqual(['json']);
-    expect(complete('get', 'a', '--output', '=', 'j')).toEqual(['json']);
-    expect(complete('get', 'a', '--output', '=')).toEqual(['text', 'json']);
-    expect(complete('watch', '--filter', '')).toEqual(['put', 'delete']);
-    expect(complete('lease', 'grant', '--output', '')).toEqual(['text', 'json']);
-    expect(complete('put', 'a', '--file', 'fi')).toEqual(['fish']);
-    expect(complete('lock', 'a', '--wait', '')).toEqual([]);
-    expect(complete('completions', '')).toEqual([...SHELLS]);
+    const cases: [string, string[]][] = [
+      ['get a --output ', ['text', 'json']],
+      ['get a -o j', ['json']],
+      ['get a --output = j', ['json']],
+      ['get a --output =', ['text', 'json']],
+      ['watch --filter ', ['put', 'delete']],
+      ['lease grant --output ', ['text', 'json']],
+      ['put a --file fi', ['fish']],
+      ['lock a --wait ', []],
+      ['completions ', [...SHELLS]],
+    ];
+    const offered = completeAll(cases.map(([line]) => line.split(' ')));
+    expect(cases.map(([line], at) => [line, offered[at]])).toEqual(cases);
   });
 
   test('after -- a command with its files, where there is one to run', () => {
-    expect(complete('lock', 'a', '--', 'mkdi')).toContain('mkdir');
-    expect(complete('lock', 'a', '--wait', '5s', '--', 'cat', 'zs')).toEqual(['zsh']);
-    expect(complete('lock', 'a', '--', 'make', '--')).toEqual([]);
-    expect(complete('put', '--', '-')).toEqual([]);
+    const [commands, ...others] = completeAll([
+      ['lock', 'a', '--', 'mkdi'],
+      ['lock', 'a', '--wait', '5s', '--', 'cat', 'zs'],
+      ['lock', 'a', '--', 'make', '--'],
+      ['put', '--', '-'],
+    ]);
+    expect(commands).toContain('mkdir');
+    expect(others).toEqual([['zsh'], [], []]);
   });
 });
 
