@@ -125,7 +125,7 @@ class DhtNode implements Dht {
     this.#state.clock(nowMs);
     if (!this.#state.isGenuine(contact)) return;
     this.#state.heard(contact);
-    this.#upkeep.join();
+    this.#upkeep.reached();
   }
 
   removeContact(peerId: string): void {
@@ -242,7 +242,10 @@ class DhtNode implements Dht {
     const { key, seq, ttlMs } = draft;
     const copies = { key: Uint8Array.from(key), value: Uint8Array.from(draft.value) };
     const publication: Publication = { kind: draft.kind, ...copies, seq, ttlMs, dueMs: this.#state.nowMs + ttlMs / 3 };
-    if (this.#queries.size >= tuning.maxQueries || (republish && !this.#publications.set(publication))) {
+    const isKept = !republish || this.#publications.set(publication);
+    if (!isKept || this.#queries.size >= tuning.maxQueries) {
+      // What is to be published again is published by upkeep as soon as there is room.
+      publication.dueMs = this.#state.nowMs;
       this.#state.refuse('overloaded');
       return null;
     }

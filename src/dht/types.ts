@@ -361,7 +361,7 @@ export interface Dht {
   /** The newest record under a key. */
   get(key: DhtId, nowMs: number, options?: QueryOptions): QueryId | null;
   /**
-   * Signs a record and stores it at the k closest nodes.
+   * Signs a record and stores it at the k closest nodes. Null: not now; what is to be published again is published as soon as there is room.
    * @throws KvorumError ERR_TOO_LARGE, ERR_INVALID_ARGUMENT
    */
   put(draft: PutDraft, nowMs: number, options?: QueryOptions): QueryId | null;

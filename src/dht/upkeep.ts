@@ -12,6 +12,8 @@ import type { DhtId, SignedRecord } from './types.ts';
 
 /** Between two attempts to join. */
 const JOIN_RETRY_MS = 5_000;
+/** Twice as long each time that nobody answered, up to this. */
+const MAX_JOIN_RETRY_MS = 300_000;
 /** Until what could not be published is published again. */
 const PUBLISH_RETRY_MS = 60_000;
 /** Records given to newcomers in one round; what is left over reaches them when it is replicated. */
@@ -25,6 +27,7 @@ export class Upkeep {
   #isJoining = false;
   #isPumping = false;
   #nextJoinMs = 0;
+  #joinDelayMs = JOIN_RETRY_MS;
   #nextRoundMs: number;
   #selfLookedUpMs = -Infinity;
   /** Positions of buckets to be refreshed. */
@@ -49,8 +52,16 @@ export class Upkeep {
     const { nowMs, table } = this.#state;
     if (this.#isJoined || this.#isJoining || nowMs < this.#nextJoinMs || table.isEmpty) return;
     this.#isJoining = true;
-    this.#nextJoinMs = nowMs + JOIN_RETRY_MS;
+    this.#nextJoinMs = nowMs + this.#joinDelayMs;
     this.#lookUpSelf('join');
+  }
+
+  /** Somebody was reached: no need to wait any longer. */
+  reached(): void {
+    const wasMs = this.#joinDelayMs;
+    this.#joinDelayMs = JOIN_RETRY_MS;
+    this.#nextJoinMs -= wasMs - JOIN_RETRY_MS;
+    this.join();
   }
 
   tick(): void {
@@ -72,8 +83,10 @@ export class Upkeep {
     this.#checkPublished(query);
     if (query.plan.kind === 'join') {
       this.#isJoining = false;
-      if (query.outcome !== 'alone') {
+      if (query.outcome === 'alone') this.#joinDelayMs = Math.min(2 * this.#joinDelayMs, MAX_JOIN_RETRY_MS);
+      else {
         this.#isJoined = true;
+        this.#joinDelayMs = JOIN_RETRY_MS;
         for (const position of this.#state.table.farBuckets()) this.#addRefresh(position);
       }
     }

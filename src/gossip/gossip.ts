@@ -59,6 +59,8 @@ class GossipNode implements GossipCore {
   #started = false;
   #leaving = false;
   #nowMs = 0;
+  /** Not before is an accuser answered that is not known. */
+  #answerUnknownMs = -Infinity;
   /**
    * When to gossip next, on the grid of this node's phase. It stays behind while there is nothing to tell: so what this node itself finds or has to say
    * goes out at once, and what it hears waits for the next place of the grid.
@@ -444,13 +446,24 @@ class GossipNode implements GossipCore {
       return;
     }
     if (statement.incarnation !== own.incarnation) return;
-    // An accuser that is not known may have gone since, and those who heard it believe it: without an answer this node would be dead for them for
-    // ever. To answer in vain costs an incarnation, which any member can have for a lie in its own name as well.
     const author = this.#table.slotOf(statement.by);
-    if (author !== undefined && !this.#verified(statement, this.#table.statementOf(author).peerId)) return;
+    if (author === undefined) return this.#answerUnknown(own);
+    if (!this.#verified(statement, this.#table.statementOf(author).peerId)) return;
     // Who is suspected did not answer in time: it may be the slow one (Lifeguard §IV.A).
     this.#counters.refutations++;
     this.#awareness.apply(1);
+    this.#speakUp(own);
+  }
+
+  /**
+   * An accuser that is not known may have gone since, and those who heard it believe it: without an answer this node would be dead for them for ever. But anybody can make one up, so the
+   * answer is given once a period, and says nothing about the health of this node.
+   */
+  #answerUnknown(own: AliveStatement): void {
+    this.refuse('unknownAuthor');
+    if (this.#nowMs < this.#answerUnknownMs) return;
+    this.#answerUnknownMs = this.#nowMs + this.#settings.probeIntervalMs;
+    this.#counters.refutations++;
     this.#speakUp(own);
   }
 

@@ -1,6 +1,6 @@
 /**
  * The context of a configuration: who the members are, and whose identities were removed.
- * `{clusterId, members: [{id, name, peerId, address, wants?, replaces?}], removed?: [{id, name}]}`, JSON.
+ * `{clusterId, members: [{id, name, peerId, address, wants?, replaces?}], removed?: [{id, name, by?}]}`, JSON.
  */
 import { KvorumError } from '../errors.ts';
 import type { MemberRecord, RemovedMember } from './types.ts';
@@ -42,9 +42,9 @@ function parseMember(value: unknown): MemberRecord {
 
 function parseRemoved(value: unknown): RemovedMember {
   if (!isObject(value)) throw malformed('one that was removed is no object');
-  const { id, name } = value;
+  const { id, name, by } = value;
   if (typeof id !== 'string' || typeof name !== 'string') throw malformed('one that was removed has no id or no name');
-  return { id, name };
+  return { id, name, ...(typeof by === 'string' ? { by } : {}) };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

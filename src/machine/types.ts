@@ -186,6 +186,8 @@ export interface MemberRecord {
 export interface RemovedMember {
   readonly id: string;
   readonly name: string;
+  /** Id of the member that took its place, if one did. */
+  readonly by?: string;
 }
 
 /** What the machine remembers besides keys: stored with every unit, so that a restart continues exactly there. */

@@ -13,7 +13,10 @@ export interface LinkPoolOptions {
   readonly transport: Pick<Transport, 'connect' | 'disconnect' | 'hangUp' | 'peer' | 'send' | 'queuedBytes'>;
   /** Peers that somebody keeps links to: theirs are never given up. */
   readonly isKept: (id: NodeId) => boolean;
-  /** Nobody answers for this peer at the addresses that were tried: it may have moved. See `redirect`. */
+  /**
+   * Nobody answers for this peer at the addresses that were tried: it may have moved. See `redirect`. Not told of one that the DHT alone wanted: whom the DHT names may be made up, and to look
+   * for that in the DHT would go on for ever.
+   */
   readonly unreached?: (id: NodeId, tried: readonly string[]) => void;
   /** Links on demand. Default 512. */
   readonly maxLinks?: number;
@@ -170,7 +173,7 @@ export class LinkPool {
   }
 
   #unreached(id: NodeId): void {
-    const tried = this.#end(id)?.addresses ?? [];
+    const { addresses: tried = [], waiting = [] } = this.#end(id) ?? {};
     this.#redirects.delete(id);
     const before = this.#failures.get(id)?.tried ?? [];
     this.#failures.delete(id);
@@ -180,7 +183,7 @@ export class LinkPool {
       const [oldest] = this.#failures.keys();
       if (oldest !== undefined) this.#failures.delete(oldest);
     }
-    this.#options.unreached?.(id, tried);
+    if (waiting.some(({ channel }) => channel !== 'dht')) this.#options.unreached?.(id, tried);
   }
 
   #end(id: NodeId): Dial | undefined {

@@ -85,7 +85,7 @@ export function planAdd(membership: Membership, newcomer: Newcomer): Plan {
     member: record,
     change: {
       changes: [...goes.map((one): MemberChange => ({ id: one.id, to: 'removed' })), { id, to: 'learner' }],
-      context: contextOf(map, [...map.members.filter((one) => !goes.includes(one)), record], goes),
+      context: contextOf(map, [...map.members.filter((one) => !goes.includes(one)), record], goes, id),
     },
   };
 }
@@ -151,17 +151,18 @@ export function planDemote({ map, configuration }: Membership, member: string): 
 export function planRemove({ map, configuration }: Membership, member: string): Plan {
   const record = findMember({ map }, member);
   if (record === undefined) return { type: 'done', member: null };
+  return removal({ map, configuration }, record, null);
+}
+
+function removal({ map, configuration }: Membership, record: MemberRecord, successor: MemberRecord | null): Plan {
   assertVotersLeft(configuration, [record]);
+  const left = map.members.filter((one) => one !== record);
   return {
     type: 'change',
-    member: record,
+    member: successor ?? record,
     change: {
       changes: [{ id: record.id, to: 'removed' }],
-      context: contextOf(
-        map,
-        map.members.filter((one) => one !== record),
-        [record],
-      ),
+      context: contextOf(map, left, [record], successor?.id ?? null),
     },
   };
 }
@@ -178,16 +179,17 @@ export function planReplace(
   if (record === undefined) {
     // Gone already. That it was this one that took the place is as good as known when it votes.
     if (roleOf(membership.configuration, successor.id) === 'voter') return { type: 'done', member: successor };
-    // A learner that took the place of a learner stays one: then who was removed tells it from a name that never was.
-    const wasHere = membership.map.removed.some(({ id, name }) => id === member || name === member);
-    if (wasHere) return { type: 'done', member: successor };
+    // A learner that took the place of a learner stays one.
+    const isIts = ({ id, name, by: took }: RemovedMember): boolean =>
+      (id === member || name === member) && took === successor.id;
+    if (membership.map.removed.some(isIts)) return { type: 'done', member: successor };
     throw unknownMember(member);
   }
   if (record === successor) {
     throw new KvorumError('ERR_INVALID_ARGUMENT', `${record.name} cannot replace itself`);
   }
   if (roleOf(membership.configuration, record.id) === 'learner') {
-    return { ...(planRemove(membership, record.id) as Extract<Plan, { type: 'change' }>), member: successor };
+    return removal(membership, record, successor);
   }
   if (roleOf(membership.configuration, successor.id) === 'learner' && !caughtUp(successor.id)) {
     return { type: 'wait', member: successor };
@@ -234,7 +236,7 @@ function exchange(
     member: next,
     change: {
       changes: [...changes, ...goes.map((one): MemberChange => ({ id: one.id, to: 'removed' }))],
-      context: contextOf(map, members, goes),
+      context: contextOf(map, members, goes, record.id),
     },
   };
 }
@@ -244,6 +246,7 @@ function exchanged(map: MemberMap, before: MemberRecord, after: MemberRecord): M
     map,
     map.members.map((one) => (one === before ? after : one)),
     [],
+    null,
   );
 }
 
@@ -251,8 +254,13 @@ function contextOf(
   map: MemberMap,
   members: readonly MemberRecord[],
   goes: readonly MemberRecord[],
+  /** Id of who took their place. */
+  by: NodeId | null,
 ): MemberMap & { readonly clusterId: string | null } {
-  const removed: RemovedMember[] = [...map.removed, ...goes.map(({ id, name }) => ({ id, name }))];
+  const removed: RemovedMember[] = [
+    ...map.removed,
+    ...goes.map(({ id, name }) => ({ id, name, ...(by === null ? {} : { by }) })),
+  ];
   return { clusterId: map.clusterId, members, removed: removed.slice(-MAX_REMOVED) };
 }
 

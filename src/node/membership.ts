@@ -146,6 +146,8 @@ export class Membership {
     let why: KvorumError | null = null;
     let isConfirmed = false;
     for (;;) {
+      signal?.throwIfAborted();
+      if (this.#closed !== null) throw this.#closed;
       if (replica.softState.role !== 'leader') throw notLeading();
       // Before that, what is in force may not be what is committed, and nothing can be proposed anyway.
       if (replica.reign !== null) {

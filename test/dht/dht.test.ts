@@ -490,7 +490,19 @@ describe('queries', () => {
     expect([dht.lookup(KEY, 0), dht.get(KEY, 0)]).not.toContain(null);
     expect(dht.findProviders(KEY, 0)).toBeNull();
     expect(dht.put({ key: KEY, value: VALUE, seq: 1 }, 0)).toBeNull();
-    expect(dht.stats()).toMatchObject({ queries: 2, owned: 0, refused: { overloaded: 2 } });
+    expect(dht.stats()).toMatchObject({ queries: 2, owned: 1, refused: { overloaded: 2 } });
+  });
+
+  it('of which one is to be published again publish it when there is room', () => {
+    const dht = joined(contacts, { maxQueries: 1 });
+    const lookup = dht.lookup(KEY, 0);
+    expect(dht.put({ key: KEY, value: VALUE, seq: 1 }, 0)).toBeNull();
+    expect(dht.put({ key: keyOf('once'), value: VALUE, seq: 1, republish: false }, 0)).toBeNull();
+    expect(dht.stats().owned).toBe(1);
+    expect(dht.cancel(lookup!)).toBe(true);
+    takeAll(dht);
+    dht.tick(60_000);
+    expect(takeAll(dht).sent.map(({ message }) => message.type)).toContain('FindNode');
   });
 
   it('wait for room when too many requests have no answer', () => {

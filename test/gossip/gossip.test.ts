@@ -56,9 +56,13 @@ describe('this node', () => {
     const solo = new Solo(5);
     solo.hear(1, dead(0, 99));
     expect(solo.core.incarnation).toBe(incarnationOf(1));
-    // Only what was said of it as it is.
-    solo.hear(1, dead(0, 99), dead(0, 98, 7));
+    // Only what was said of it as it is, and whoever makes up accusers is not answered each time.
+    solo.hear(1, dead(0, 99), dead(0, 98, 7), dead(0, 98, 1), suspect(0, 97, 1));
     expect(solo.core.incarnation).toBe(incarnationOf(1));
+    expect(solo.core.stats()).toMatchObject({ health: 0, refused: { unknownAuthor: 3 } });
+    solo.run(1000);
+    solo.hear(1, dead(0, 98, 1));
+    expect(solo.core.incarnation).toBe(incarnationOf(2));
   });
 
   it('tells of its start, with the incarnation of its boot epoch, unless the others know', () => {

@@ -5,6 +5,7 @@
 import { Registry } from 'prom-client';
 import { KvorumError } from '../../errors.ts';
 import { openMemoryStore } from '../../storage/memory-store.ts';
+import type { MemberEffect } from '../../gossip/index.ts';
 import type { Store } from '../../storage/types.ts';
 import { PROTOCOL_VERSION } from '../../transport/limits.ts';
 import type { Channel, Hello, PeerCredential, PeerEvent, Transport, Verdict } from '../../transport/types.ts';
@@ -22,6 +23,7 @@ import type {
   Watch,
   WatchOptions,
 } from '../coordination.ts';
+import { checkTimeout } from '../calls.ts';
 import { Credentials } from '../credentials.ts';
 import { deferServices } from '../deferred.ts';
 import type { OwnDht } from '../dht-types.ts';
@@ -147,6 +149,7 @@ export class Agent implements KvorumNode {
       send: (to, parts) => this.#transport.send(to, 'client', parts),
       isWell: (id) => (this.#joined?.gossip.member(id)?.state ?? 'alive') === 'alive',
       now: () => platform.env.now(),
+      after: (delayMs, task) => platform.env.after(delayMs, task),
       random: () => platform.env.random(),
       soon: (task) => platform.env.soon(task),
     });
@@ -212,30 +215,30 @@ export class Agent implements KvorumNode {
   // Callers.
 
   put(key: Key, value: Value, options?: PutOptions): Promise<PutAnswer> {
-    return this.#ask((node) => node.put(key, value, options));
+    return this.#timed(options, (node) => node.put(key, value, options));
   }
 
   get(key: Key, options?: ReadOptions): Promise<GetAnswer> {
-    return this.#ask((node) => node.get(key, options));
+    return this.#timed(options, (node) => node.get(key, options));
   }
 
   delete(key: Key, options?: WriteOptions): Promise<DeleteAnswer> {
-    return this.#ask((node) => node.delete(key, options));
+    return this.#timed(options, (node) => node.delete(key, options));
   }
 
   deleteRange(
     range: { prefix: Key } | { start: Key; end: Key | null },
     options?: MutationOptions,
   ): Promise<DeleteAnswer> {
-    return this.#ask((node) => node.deleteRange(range, options));
+    return this.#timed(options, (node) => node.deleteRange(range, options));
   }
 
   list(options?: ListOptions): Promise<ListAnswer> {
-    return this.#ask((node) => node.list(options));
+    return this.#timed(options, (node) => node.list(options));
   }
 
   txn(request: TxnRequest, options?: MutationOptions): Promise<TxnAnswer> {
-    return this.#ask((node) => node.txn(request, options));
+    return this.#timed(options, (node) => node.txn(request, options));
   }
 
   watch(options?: WatchOptions): Promise<Watch> {
@@ -243,7 +246,7 @@ export class Agent implements KvorumNode {
   }
 
   compact(revision: number, options?: MutationOptions): Promise<Written & { readonly compactedRevision: number }> {
-    return this.#ask((node) => node.compact(revision, options));
+    return this.#timed(options, (node) => node.compact(revision, options));
   }
 
   transferLeadership(_to?: string, _options?: CallOptions): Promise<{ leader: string | null }> {
@@ -281,7 +284,12 @@ export class Agent implements KvorumNode {
 
   /** Of a member. An error is always a rejection, never thrown. */
   #ask<T>(action: (node: RemoteNode) => Promise<T>): Promise<T> {
-    return this.#whileJoined(() => this.#upstream.ask(action));
+    return this.#whileJoined(() => this.#upstream.ask(action, null));
+  }
+
+  /** The same, and not longer than the caller waits, though the member does not answer at all. */
+  #timed<T>(options: CallOptions | undefined, action: (node: RemoteNode) => Promise<T>): Promise<T> {
+    return this.#whileJoined(() => this.#upstream.ask(action, checkTimeout(options?.timeoutMs)));
   }
 
   async #whileJoined<T>(action: (joined: Joined) => T | Promise<T>): Promise<T> {
@@ -316,7 +324,7 @@ export class Agent implements KvorumNode {
       logger,
       handlers: {
         hello: () => this.#hello(),
-        admit: (hello) => this.#admit(hello),
+        admit: (hello, credential) => this.#admit(hello, credential),
         frame: (from, channel, frame, credential) => this.#frame(from, channel, frame, credential),
         peer: (event) => this.#peer(event),
         // Agents come and go, like this one.
@@ -357,7 +365,10 @@ export class Agent implements KvorumNode {
       staged: () => this.#commitLater(),
       logger,
       settings,
-      changed: (effect) => dht.heard(effect),
+      changed: (effect) => {
+        this.#heard(effect);
+        dht.heard(effect);
+      },
     });
     const dht = new Participant({
       ...{ env, name, logger, gossip, identity: this.#identity, clusterId: map.clusterId, group: GROUP },
@@ -392,6 +403,13 @@ export class Agent implements KvorumNode {
     logger.info({ node: name, id: this.id, cluster: map.clusterId, address: this.address }, 'joined as an agent');
   }
 
+  /** Who is dead answers nobody: what it was asked is not waited for, though its link may stand. */
+  #heard({ event, id }: MemberEffect): void {
+    if (event === 'dead') this.#upstream.down(id);
+    const peer = event === 'alive-again' ? this.#transport.peer(id) : undefined;
+    if (peer !== undefined && !isAgent(peer.hello) && !this.#upstream.has(id)) this.#upstream.up(peer);
+  }
+
   /** Serves the agent until it is closed. */
   serve(server: Server): void {
     this.#server = server;
@@ -415,13 +433,17 @@ export class Agent implements KvorumNode {
     };
   }
 
-  #admit(hello: Hello): Verdict {
+  #admit(hello: Hello, credential: PeerCredential): Verdict {
     const protocol = judgeProtocol(hello);
     if (protocol !== null) return protocol;
     if (isClient(hello)) {
       return { ok: false, code: 'ERR_FORBIDDEN', message: 'an agent serves no callers: call a member' };
     }
     if (this.#map === null) return this.#joining?.judge(hello) ?? { ok: true };
+    // It would be taken for a member otherwise, and given what is the members' to know.
+    if (credential.type === 'token') {
+      return { ok: false, code: 'ERR_BAD_TOKEN', message: 'an agent lets nobody in who has a join token only' };
+    }
     if (hello.clusterId === this.#map.clusterId) return { ok: true };
     if (hello.clusterId === null) {
       return { ok: false, code: 'ERR_UNAVAILABLE', message: 'an agent lets nobody in: ask a member' };
@@ -497,7 +519,8 @@ export class Agent implements KvorumNode {
     const left = (): number => Math.max(0, deadline - this.#env.now());
     this.#server?.stopAccepting();
     this.#closed.abort();
-    const leaving = this.#joined?.gossip.leave(Math.min(LEAVE_TIMEOUT_MS, left()));
+    const leavingMs = Math.min(LEAVE_TIMEOUT_MS, left());
+    const leaving = Promise.all([this.#joined?.dht.leave(leavingMs), this.#joined?.gossip.leave(leavingMs)]);
     try {
       await this.#server?.close({ drainTimeoutMs: left() });
       await leaving;

@@ -15,6 +15,8 @@ export interface UpstreamOptions {
   readonly isWell: (id: NodeId) => boolean;
   /** Monotonic. */
   now(): number;
+  /** Returns what cancels it. */
+  after(delayMs: number, task: () => void): () => void;
   /** Uniform in [0, 1). */
   readonly random: () => number;
   /** As `Environment.soon`. */
@@ -23,6 +25,9 @@ export interface UpstreamOptions {
 
 /** A member that knows no leader is asked for nothing for so long, while there are others: it may be the only one that is cut off. */
 const PASS_OVER_MS = 3000;
+
+/** A member says itself that the time is over; only one that stands still, or cannot be reached, does not. */
+const ANSWER_GRACE_MS = 1000;
 
 interface Member {
   readonly name: string;
@@ -70,15 +75,38 @@ export class Upstream {
     return member.node;
   }
 
-  /** Calls `action`; when the member that it asks for that knows no leader, the next call is another one's. The error is the caller's all the same. */
-  async ask<T>(action: (node: RemoteNode) => Promise<T>): Promise<T> {
+  /**
+   * Calls `action`; when the member that it asks for that knows no leader, or does not even say that the time is over, the next call is another one's. The error is the caller's all the same.
+   * `timeoutMs`: what the member was told; null for a call that may last.
+   */
+  async ask<T>(action: (node: RemoteNode) => Promise<T>, timeoutMs: number | null): Promise<T> {
     const { node } = this;
+    const silence = timeoutMs === null ? null : this.#silence(timeoutMs + ANSWER_GRACE_MS);
     try {
-      return await action(node);
+      return await (silence === null ? action(node) : Promise.race([action(node), silence.over]));
     } catch (error) {
-      if (KvorumError.is(error, 'ERR_NO_LEADER')) this.#passOver(node);
+      if (KvorumError.is(error, 'ERR_NO_LEADER') || silence?.isOver() === true) this.#passOver(node);
       throw error;
+    } finally {
+      silence?.cancel();
     }
+  }
+
+  #silence(ms: number): {
+    readonly over: Promise<never>;
+    readonly isOver: () => boolean;
+    readonly cancel: () => void;
+  } {
+    let isOver = false;
+    let cancel = (): void => undefined;
+    const over = new Promise<never>((_, reject) => {
+      cancel = this.#options.after(ms, () => {
+        isOver = true;
+        const message = 'the member that was asked has not answered in time, nor said that it could not';
+        reject(new KvorumError('ERR_TIMEOUT', message, { outcome: 'unknown' }));
+      });
+    });
+    return { over, isOver: () => isOver, cancel: () => cancel() };
   }
 
   has(id: NodeId): boolean {

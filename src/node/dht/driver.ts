@@ -78,8 +78,8 @@ interface Waiting {
   readonly release: () => void;
 }
 
-/** Life of a record that stands in the place of one that is retracted: it has done its part when it is stored. */
-const RETRACTED_MS = 1000;
+/** Life of a record that stands in the place of one that is retracted: as long as that may live with somebody who was not reached, and would give it back. */
+const RETRACTED_MS = 30 * 60_000;
 
 /** Much of what is put comes by way of one node, which signs it: that one may have a quarter of what a node keeps. */
 const TUNING = { maxRecordBytes: MAX_RECORD_BYTES, maxRecordsPerPeer: 1024, maxBytesPerPeer: 2 * 2 ** 20 };
@@ -212,10 +212,26 @@ export class DhtDriver {
     return this.#query((nowMs) => this.#core.provide(this.#draftOf(publication), nowMs, optionsOf(query)), query);
   }
 
+  /**
+   * Says something of this node itself, as `put` or `provide`. When its own record of before is newer, because its clock was ahead in another life, that one is outdone: nobody else could tell
+   * where it is now.
+   */
+  async publish(kind: 'put' | 'provide', publication: Publication, query: DriverQuery = {}): Promise<Finding> {
+    const finding = await this[kind](publication, query);
+    if (finding.result.refused.older === undefined) return finding;
+    const { name } = publication;
+    const known = await (kind === 'put' ? this.get(name, query) : this.providers(name, query));
+    const own = known.result.records.filter(({ peerId }) => peerId === this.#options.identity.peerId);
+    const newest = Math.max(...own.map(({ seq }) => seq));
+    if (own.length === 0 || newest < this.#lastSeq) return finding;
+    this.#lastSeq = newest;
+    return await this[kind](publication, query);
+  }
+
   /** Provides no more, and tells those who keep the record. */
   retract(name: string, query: DriverQuery = {}): Promise<Finding> {
     this.#core.withdraw('provider', keyOf(name));
-    return this.provide({ name, body: new Uint8Array(0), ttlMs: RETRACTED_MS, republish: false }, query);
+    return this.publish('provide', { name, body: new Uint8Array(0), ttlMs: RETRACTED_MS, republish: false }, query);
   }
 
   close(): void {

@@ -8,7 +8,7 @@ import { MAX_BODY_BYTES } from './envelope.ts';
 
 export interface HostingOptions {
   readonly env: Pick<Environment, 'after'>;
-  readonly driver: Pick<DhtDriver, 'provide' | 'retract'>;
+  readonly driver: Pick<DhtDriver, 'publish' | 'retract'>;
   readonly logger: Logger;
 }
 
@@ -95,7 +95,7 @@ export class Hosting {
     const name = `service/${service}`;
     if (hosted.instances.size > 0) {
       hosted.published = true;
-      await driver.provide({ name, body: bodyOf(hosted.instances), republish: true });
+      await driver.publish('provide', { name, body: bodyOf(hosted.instances), republish: true });
       return;
     }
     this.#services.delete(service);

@@ -13,13 +13,14 @@ import { decodeEnvelope } from './envelope.ts';
 
 export interface MovedPeersOptions {
   readonly env: Pick<Environment, 'now'>;
-  readonly driver: Pick<DhtDriver, 'get'>;
+  readonly driver: Pick<DhtDriver, 'get' | 'stats'>;
   readonly links: Pick<LinkPool, 'redirect'>;
   readonly logger: Logger;
 }
 
-/** A peer is looked up no more often. */
+/** A peer is looked up no more often; each time in vain twice as long passes, up to the second. Gossip asks for the dead for ever. */
 const LOOK_EVERY_MS = 10_000;
+const MAX_LOOK_EVERY_MS = 3_600_000;
 const LOOK_TIMEOUT_MS = 5000;
 /** When a part of the network is gone, most of what is looked for is not there. */
 const MAX_LOOKS = 4;
@@ -28,7 +29,7 @@ const MAX_REMEMBERED = 1024;
 export class MovedPeers {
   readonly #options: MovedPeersOptions;
   /** When each was looked up last, the longest ago first. */
-  readonly #looked = new Map<NodeId, number>();
+  readonly #looked = new Map<NodeId, { readonly atMs: number; readonly waitMs: number }>();
   #looking = 0;
   #found = 0;
 
@@ -43,11 +44,15 @@ export class MovedPeers {
 
   /** It does not answer at any of the addresses that were tried. */
   look(id: NodeId, tried: readonly string[]): void {
-    const now = this.#options.env.now();
+    const { driver, env } = this.#options;
+    const now = env.now();
     const last = this.#looked.get(id);
-    if (this.#looking >= MAX_LOOKS || (last !== undefined && now - last < LOOK_EVERY_MS)) return;
+    if (this.#looking >= MAX_LOOKS || (last !== undefined && now - last.atMs < last.waitMs)) return;
+    // With nobody to ask, asking only dials them all.
+    if (!driver.stats().joined) return;
     this.#looked.delete(id);
-    this.#looked.set(id, now);
+    const waitMs = last === undefined ? LOOK_EVERY_MS : Math.min(2 * last.waitMs, MAX_LOOK_EVERY_MS);
+    this.#looked.set(id, { atMs: now, waitMs });
     if (this.#looked.size > MAX_REMEMBERED) {
       const [oldest] = this.#looked.keys();
       if (oldest !== undefined) this.#looked.delete(oldest);
@@ -61,6 +66,11 @@ export class MovedPeers {
       .finally(() => {
         this.#looking--;
       });
+  }
+
+  /** It is there. */
+  linked(id: NodeId): void {
+    this.#looked.delete(id);
   }
 
   async #look(id: NodeId, tried: readonly string[]): Promise<void> {

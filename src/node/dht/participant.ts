@@ -85,7 +85,8 @@ export class Participant {
   }
 
   /** A link is up. Who is still about to join is no peer yet. */
-  peerUp({ hello: { clusterId, peerId, name, address } }: Peer): void {
+  peerUp({ id, hello: { clusterId, peerId, name, address } }: Peer): void {
+    this.#moved.linked(id);
     if (clusterId !== this.#options.clusterId || address === '') return;
     this.driver.addContact({ peerId, name, addresses: [address] });
   }

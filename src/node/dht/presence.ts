@@ -97,8 +97,8 @@ export class Presence {
     const { card, driver, provides } = this.#options;
     const said = card();
     const body = encodeCard(said);
-    const publishing = [driver.put({ name: `node/${said.id}`, body, republish: true })];
-    if (provides()) publishing.push(driver.provide({ name: this.#groupName, body, republish: true }));
+    const publishing = [driver.publish('put', { name: `node/${said.id}`, body, republish: true })];
+    if (provides()) publishing.push(driver.publish('provide', { name: this.#groupName, body, republish: true }));
     else if (this.#isProvider) publishing.push(driver.retract(this.#groupName));
     this.#isProvider = provides();
     return Promise.all(publishing);

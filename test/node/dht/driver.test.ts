@@ -1,10 +1,12 @@
+import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { afterEach, describe, expect, test } from 'vitest';
 import { encodeCard } from '../../../src/node/dht/card.ts';
-import { encodeDht } from '../../../src/node/dht/frames.ts';
+import { decodeDht, encodeDht } from '../../../src/node/dht/frames.ts';
 import { dhtIdOf, keyOf } from '../../../src/node/dht/names.ts';
 import type { NodeCard } from '../../../src/node/types.ts';
-import type { DhtMessage, SignedRecord } from '../../../src/dht/index.ts';
+import type { Contact, DhtMessage, SignedRecord } from '../../../src/dht/index.ts';
 import { Random } from '../../../src/testing/random.ts';
+import { seededKey } from '../../../src/testing/seeded-key.ts';
 import { Peers, TestPeer } from './peers.ts';
 
 let peers: Peers;
@@ -210,6 +212,42 @@ describe('a peer that has moved', () => {
     expect(a.driver.stats().requestsSent - before).toBeLessThan(10);
     expect(a.moved.found).toBe(0);
     expect(a.transport.peer(c.id)).toBeUndefined();
+  });
+});
+
+describe('nodes that are made up', () => {
+  test('are dialled while somebody looks for something, and not for ever after', async () => {
+    peers = new Peers(5);
+    const [, victim, , liar] = (await peers.meet(4)) as [TestPeer, TestPeer, TestPeer, TestPeer];
+    let made = 0;
+    const madeUp = (): Contact => {
+      const peerId = peerIdFromPrivateKey(seededKey(peers.random.bytes(32))).toString();
+      made++;
+      return { id: dhtIdOf(peerId), peerId, name: 'x', addresses: [`10.0.${made >> 8}.${made & 255}:22`] };
+    };
+    liar.driver.frame = (from, bytes) => {
+      const message = decodeDht(bytes);
+      if (message === null || !('count' in message)) return;
+      const contacts = Array.from({ length: message.count }, madeUp);
+      const { rpc } = message;
+      const answer: DhtMessage =
+        message.type === 'FindNode'
+          ? { type: 'Nodes', rpc, contacts }
+          : { type: 'Records', rpc, records: [], contacts };
+      liar.transport.send(from, 'dht', encodeDht(answer));
+    };
+    const dialled = new Set<string>();
+    const dial = peers.network.dial.bind(peers.network);
+    peers.network.dial = (dialer, to, done) => {
+      if (dialer.address === victim.address && to.startsWith('10.')) dialled.add(to);
+      return dial(dialer, to, done);
+    };
+    await peers.run(victim.dht.get('some key', { timeoutMs: 4000 }));
+    await peers.time.pass(5000);
+    const during = dialled.size;
+    expect(during).toBeGreaterThan(0);
+    await peers.time.pass(120_000);
+    expect(dialled.size).toBe(during);
   });
 });
 

@@ -6,7 +6,15 @@ import { MovedPeers } from '../../../src/node/dht/moved-peers.ts';
 
 const ID = '77';
 
-function setUp(addresses: readonly string[] | null): { moved: MovedPeers; asked: string[]; dialled: unknown[] } {
+interface Scene {
+  readonly moved: MovedPeers;
+  readonly asked: string[];
+  readonly dialled: unknown[];
+  nowMs: number;
+  joined: boolean;
+}
+
+function setUp(addresses: readonly string[] | null): Scene {
   const [asked, dialled]: [string[], unknown[]] = [[], []];
   const card = { id: ID, name: 'x', role: 'agent', addresses: addresses ?? [], http: null } as const;
   const value = encodeEnvelope({ name: `node/${ID}`, body: encodeCard(card) });
@@ -16,10 +24,13 @@ function setUp(addresses: readonly string[] | null): { moved: MovedPeers; asked:
       asked.push(name);
       return await Promise.resolve({ result: { records }, steps: null } as unknown as Finding);
     },
-  } as Pick<DhtDriver, 'get'>;
+    stats: () => ({ joined: scene.joined }),
+  } as Pick<DhtDriver, 'get' | 'stats'>;
   const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
   const links = { redirect: (...what: unknown[]): boolean => dialled.push(what) > 0 };
-  return { moved: new MovedPeers({ env: { now: () => 0 }, driver, links, logger }), asked, dialled };
+  const moved = new MovedPeers({ env: { now: () => scene.nowMs }, driver, links, logger });
+  const scene: Scene = { moved, asked, dialled, nowMs: 0, joined: true };
+  return scene;
 }
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -43,4 +54,28 @@ test.each([
   await settled();
   expect(asked).toHaveLength(1);
   expect([dialled, moved.found]).toEqual([[], 0]);
+});
+
+test('one that is not found is looked up less and less, until it is linked', async () => {
+  const scene = setUp(null);
+  const times = (): number => scene.asked.length;
+  for (; scene.nowMs < 3_600_000; scene.nowMs += 5000) {
+    scene.moved.look(ID, ['old:1']);
+    await settled();
+  }
+  // After 0, 10, 30, 70 s … 2,550 s.
+  expect(times()).toBe(9);
+  scene.moved.linked(ID);
+  scene.moved.look(ID, ['old:1']);
+  expect(times()).toBe(10);
+});
+
+test('nobody is looked up while there is nobody to ask', () => {
+  const scene = setUp(['new:1']);
+  scene.joined = false;
+  scene.moved.look(ID, ['old:1']);
+  expect(scene.asked).toEqual([]);
+  scene.joined = true;
+  scene.moved.look(ID, ['old:1']);
+  expect(scene.asked).toHaveLength(1);
 });

@@ -133,6 +133,24 @@ describe('an agent', () => {
     }
   });
 
+  test('does not wait for ever for a member that stands still', async () => {
+    await start();
+    const one = await agent('a1');
+    const met = (): boolean => ['n1', 'n2', 'n3'].every((name) => health(cluster.node(name), 'a1') === 'alive');
+    await cluster.until(met, 'they have met');
+    await cluster.advance(2000);
+    for (const { name } of [...cluster.nodes]) if (name !== 'a1') cluster.node(name).pause();
+    const put = one.node.put('k', 'v', { timeoutMs: 1000 });
+    await expect(cluster.run(put, 2100)).rejects.toMatchObject({ code: 'ERR_TIMEOUT', outcome: 'unknown' });
+    // And what has no time of its own, when gossip takes the member for dead.
+    const lock = one.node.locks.acquire('l');
+    await expect(cluster.run(lock, 120_000)).rejects.toMatchObject({ code: 'ERR_UNAVAILABLE', outcome: 'unknown' });
+    for (const { name } of [...cluster.nodes]) cluster.node(name).resume();
+    await cluster.until(() => one.node.readiness().ready, 'somebody serves it');
+    await cluster.until(() => cluster.leader !== null, 'somebody leads');
+    await cluster.run(one.node.put('k', 'v'));
+  });
+
   test('follows members that are all exchanged', async () => {
     await start({ nodes: 1 });
     const one = await agent('a1');

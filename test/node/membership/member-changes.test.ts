@@ -112,7 +112,7 @@ describe('replacing', () => {
     expect(four.configuration.voters).toEqual(['1', '2', '3']);
     const done = after(four, planKept(four, always)!);
     expect(done.configuration).toMatchObject({ voters: ['1', '3', '4'], learners: [] });
-    expect(done.map.removed).toEqual([{ id: '2', name: 'n2' }]);
+    expect(done.map.removed).toEqual([{ id: '2', name: 'n2', by: '4' }]);
   });
 
   test('with the same name: the old one goes at once', () => {
@@ -150,6 +150,16 @@ describe('replacing', () => {
     expect(() => planReplace(done, 'n8', 'n5', never)).toThrowError(
       expect.objectContaining({ code: 'ERR_NOT_FOUND' }) as Error,
     );
+  });
+
+  test('one that was removed and in whose place nobody came is replaced by nobody', () => {
+    const five = membership(['1', '2', '3'], ['4', '5']);
+    for (const gone of ['n3', 'n4']) {
+      const done = after(five, changeOf(planRemove(five, gone)));
+      expect(() => planReplace(done, gone, 'n5', never)).toThrowError(
+        expect.objectContaining({ code: 'ERR_NOT_FOUND' }) as Error,
+      );
+    }
   });
 });
 
