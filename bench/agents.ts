@@ -12,7 +12,7 @@ import { freeAddresses, until, type ServerProcess, type Workshop } from './works
 
 const CROWDS = [11, 11, 11, 11, 11, 11, 11, 11, 11, 1];
 const AGENTS = CROWDS.reduce((sum, agents) => sum + agents, 0);
-const KNOW_TIMEOUT_MS = 120_000;
+const KNOW_TIMEOUT_MS = 600_000;
 /** Between the news and the look at what rest costs: pages of code are warm, tables are exchanged. */
 const SETTLE_MS = 15_000;
 
