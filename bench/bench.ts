@@ -19,7 +19,8 @@ const ROUNDS: Readonly<Record<CaseName, number>> = {
   load: 1,
   failover: 20,
   restart: 5,
-  agents: 3,
+  agents: 1,
+  links: 3,
   stages: 3,
 };
 const KEYS: Readonly<Record<CaseName, number>> = {
@@ -31,6 +32,7 @@ const KEYS: Readonly<Record<CaseName, number>> = {
   failover: 0,
   restart: 100_000,
   agents: 0,
+  links: 0,
   stages: 50_000,
 };
 
@@ -75,6 +77,7 @@ Cases:
   failover   SIGKILL to the leader: time until a survivor acknowledges a write
   restart    SIGKILL to all three at once: time until they answer again
   agents     a hundred agents in ten processes: what one costs, when all know all, and the death of one
+  links      what a link between two peers costs, in one process
   stages     what a numbered put costs the main thread of a node, in one process
 
 Examples:
@@ -84,17 +87,21 @@ Examples:
   npm run bench -- failover --rounds 5 -o json`,
   )
   .showHelpAfterError('(--help says more)')
-  .argument('<case>', 'put, get, lock, watch, load, failover, restart, agents or stages', (text: string): CaseName => {
-    if (!Object.hasOwn(CASES, text)) throw new InvalidArgumentError(`There are: ${Object.keys(CASES).join(', ')}.`);
-    return text as CaseName;
-  })
+  .argument(
+    '<case>',
+    'put, get, lock, watch, load, failover, restart, agents, links or stages',
+    (text: string): CaseName => {
+      if (!Object.hasOwn(CASES, text)) throw new InvalidArgumentError(`There are: ${Object.keys(CASES).join(', ')}.`);
+      return text as CaseName;
+    },
+  )
   .option('--clients <n>', 'clients, one request in flight each', number(1, 10_000), 64)
   .option('--workers <n>', 'lock: workers, one lock or unlock in flight each', number(1, 10_000), 32)
   .option('--same', 'lock: one lock for all', false)
   .option('--watchers <n>', 'watch: watchers', number(1, 10_000), 1000)
   .option('--seconds <s>', 'measured, for each system and round', number(1, 3600), 10)
   .option('--warmup <s>', 'same load before, not measured', number(0, 600), 3)
-  .option('--rounds <n>', 'pairs to measure (default: 3; load 1, failover 20, restart 5)', number(1, 1000))
+  .option('--rounds <n>', 'pairs to measure (default: 3; load and agents 1, failover 20, restart 5)', number(1, 1000))
   .option(
     '--keys <n>',
     'keys of load and restart, puts of stages (default: 500000, 100000, 50000)',
@@ -151,6 +158,7 @@ async function main(name: CaseName, flags: Flags): Promise<void> {
     skipped = whyNoEtcd(flags.loadProgram);
     if (skipped === null && name === 'stages') skipped = 'stages are measured in one process';
     if (skipped === null && name === 'agents') skipped = 'it has no agents';
+    if (skipped === null && name === 'links') skipped = 'links are measured in one process';
     if (skipped === null && name === 'watch') skipped = 'there is no load program of watches for it';
     if (skipped === null && options.rate !== null) skipped = "etcd's load program has a closed loop only";
   }
@@ -193,6 +201,7 @@ function describe(name: CaseName, options: CaseOptions): string {
   const { clients, seconds, warmupSeconds, rounds, keys, rate, stale } = options;
   if (name === 'load' || name === 'restart') return `${keys} keys of 256 bytes, ${rounds} rounds`;
   if (name === 'stages') return `${keys} numbered puts of 256 bytes, ${clients} clients, ${rounds} rounds`;
+  if (name === 'links') return `40 links after 20, ${rounds} rounds`;
   if (name === 'agents') return `100 agents in ten processes, ${seconds} s of rest, ${rounds} rounds`;
   if (name === 'failover') return `${rounds} kills of the leader`;
   const time = `${seconds} s after ${warmupSeconds} s, ${rounds} rounds`;

@@ -5,11 +5,22 @@ import { measureAgents } from './agents.ts';
 import type { Cluster, Via } from './cluster.ts';
 import { EtcdCluster } from './etcd-cluster.ts';
 import { KvorumCluster, LOAD_KEYS } from './kvorum-cluster.ts';
+import { measureLinks } from './links.ts';
 import type { Figures, LoadResult } from './result.ts';
 import { measureStages } from './stages.ts';
 import type { Workshop } from './workshop.ts';
 
-export type CaseName = 'put' | 'get' | 'lock' | 'watch' | 'load' | 'failover' | 'restart' | 'agents' | 'stages';
+export type CaseName =
+  | 'put'
+  | 'get'
+  | 'lock'
+  | 'watch'
+  | 'load'
+  | 'failover'
+  | 'restart'
+  | 'agents'
+  | 'links'
+  | 'stages';
 
 export interface CaseOptions {
   readonly via: Via;
@@ -129,6 +140,14 @@ export const CASES: Readonly<Record<CaseName, Case>> = {
       { key: 'deathAllMs', title: 'to all ms', digits: 0, better: 'less' },
     ],
     run: (bench) => paired({ ...bench, etcdPrograms: null }, async (cluster) => await agents(cluster, bench)),
+  },
+  links: {
+    figures: [
+      { key: 'linkMs', title: 'CPU ms a link, both sides', digits: 1, better: 'less' },
+      { key: 'streamsMs', title: 'its first frames on two channels', digits: 1, better: 'less' },
+      { key: 'linkMiB', title: 'MiB, both sides', digits: 2, better: 'less' },
+    ],
+    run: links,
   },
   stages: {
     figures: [
@@ -276,6 +295,15 @@ async function* sideBySide(bench: Bench, measure: (cluster: Cluster) => Promise<
   }
   await kvorum.remove();
   await etcd?.remove();
+}
+
+/** Nor here: what it costs two peers to be linked. */
+async function* links({ options, say }: Bench): AsyncGenerator<Round> {
+  for (let round = 1; round <= options.rounds; round++) {
+    const kvorum = { ...(await measureLinks()) };
+    say(`round ${round} of ${options.rounds}: ${kvorum.linkMs.toFixed(1)} ms of CPU a link`);
+    yield { kvorum, etcd: null };
+  }
 }
 
 /** No cluster and no etcd: what one put costs inside. */

@@ -4,8 +4,8 @@ import { playEpisode } from './episode.ts';
 import { playHandshakes } from './handshakes.ts';
 
 const FRAMES = 2000;
-const BATCH = 10;
-const KNOWN = [0, 1, 2, 3].map((batch) => batch * BATCH + 1);
+const BATCH = 20;
+const KNOWN = [0, 1, 2, 3, 4, 5, 6, 7, 8].map((batch) => batch * BATCH + 1);
 
 /** How the peer's mistake is told: to nobody but who closes its link. */
 const REFUSALS = new Set(['ERR_INVALID_ARGUMENT', 'ERR_WRONG_PROTOCOL', 'ERR_DATA_VERSION']);
