@@ -1,5 +1,5 @@
 /**
- * A hundred real agents in ten processes, joined to three voters: nine processes of eleven, and one of one, which is killed. What an agent costs at rest, how long it takes until all know all, and until
+ * Real agents in ten processes, joined to three voters: nine processes with the same number of them (a hundred agents: eleven), and one of one, which is killed. What an agent costs at rest, how long it takes until all know all, and until
  * the death of one is known to all.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,8 +10,7 @@ import { cpuSeconds, residentMiB } from './machine.ts';
 import type { Figures } from './result.ts';
 import { freeAddresses, until, type ServerProcess, type Workshop } from './workshop.ts';
 
-const CROWDS = [11, 11, 11, 11, 11, 11, 11, 11, 11, 1];
-const AGENTS = CROWDS.reduce((sum, agents) => sum + agents, 0);
+const FULL_PROCESSES = 9;
 const KNOW_TIMEOUT_MS = 600_000;
 /** Between the news and the look at what rest costs: pages of code are warm, tables are exchanged. */
 const SETTLE_MS = 15_000;
@@ -23,6 +22,8 @@ interface Crowd {
 }
 
 export interface AgentCaseOptions {
+  /** One more than a multiple of nine. */
+  readonly agents: number;
   /** Of rest, in which CPU is counted. */
   readonly seconds: number;
   readonly program: string;
@@ -32,22 +33,23 @@ export interface AgentCaseOptions {
 export async function measureAgents(
   workshop: Workshop,
   cluster: KvorumCluster,
-  { seconds, program, say }: AgentCaseOptions,
+  { agents: count, seconds, program, say }: AgentCaseOptions,
 ): Promise<Figures> {
+  const sizes = [...Array.from({ length: FULL_PROCESSES }, () => (count - 1) / FULL_PROCESSES), 1];
   await sleep(SETTLE_MS);
   const alone = await cpuPercent(cluster.pids(), seconds);
-  const controls = await freeAddresses(CROWDS.length);
+  const controls = await freeAddresses(sizes.length);
   const began = Date.now();
-  const crowds = CROWDS.map((agents, i): Crowd => {
+  const crowds = sizes.map((agents, i): Crowd => {
     const control = String(controls[i]);
     const options: AgentLoadOptions = { agents, prefix: `a${i + 1}`, control, ...cluster.joining() };
     return { agents, control, server: workshop.start(process.execPath, [program, JSON.stringify(options)]) };
   });
   try {
-    const met = await knownTo(crowds, cluster, { state: 'alive', count: AGENTS + NODES });
-    say(`  ${AGENTS} agents know all after ${met.lastAtMs - began} ms`);
+    const met = await knownTo(crowds, cluster, { state: 'alive', count: count + NODES });
+    say(`  ${count} agents know all after ${met.lastAtMs - began} ms`);
     await sleep(SETTLE_MS);
-    const full = crowds.filter(({ agents }) => agents > 1);
+    const full = crowds.slice(0, FULL_PROCESSES);
     const pids = full.map(({ server }) => server.pid);
     const [agents, members] = await Promise.all([cpuPercent(pids, seconds), cpuPercent(cluster.pids(), seconds)]);
     const resident = pids.map((pid) => residentMiB(pid, 'VmRSS'));

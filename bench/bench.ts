@@ -41,6 +41,7 @@ interface Flags {
   readonly workers: number;
   readonly same: boolean;
   readonly watchers: number;
+  readonly agents: number;
   readonly seconds: number;
   readonly warmup: number;
   readonly rounds?: number;
@@ -76,7 +77,7 @@ Cases:
   load       memory, disk and restart time with many keys
   failover   SIGKILL to the leader: time until a survivor acknowledges a write
   restart    SIGKILL to all three at once: time until they answer again
-  agents     a hundred agents in ten processes: what one costs, when all know all, and the death of one
+  agents     agents in ten processes: what one costs, when all know all, and the death of one
   links      what a link between two peers costs, in one process
   stages     what a numbered put costs the main thread of a node, in one process
 
@@ -99,6 +100,7 @@ Examples:
   .option('--workers <n>', 'lock: workers, one lock or unlock in flight each', number(1, 10_000), 32)
   .option('--same', 'lock: one lock for all', false)
   .option('--watchers <n>', 'watch: watchers', number(1, 10_000), 1000)
+  .option('--agents <n>', 'agents: how many, made one more than a multiple of nine', number(10, 1000), 100)
   .option('--seconds <s>', 'measured, for each system and round', number(1, 3600), 10)
   .option('--warmup <s>', 'same load before, not measured', number(0, 600), 3)
   .option('--rounds <n>', 'pairs to measure (default: 3; load and agents 1, failover 20, restart 5)', number(1, 1000))
@@ -138,6 +140,7 @@ async function main(name: CaseName, flags: Flags): Promise<void> {
     workers: flags.workers,
     same: flags.same,
     watchers: flags.watchers,
+    agents: Math.round((flags.agents - 1) / 9) * 9 + 1,
     seconds: flags.seconds,
     warmupSeconds: flags.warmup,
     rounds: flags.rounds ?? ROUNDS[name],
@@ -202,7 +205,7 @@ function describe(name: CaseName, options: CaseOptions): string {
   if (name === 'load' || name === 'restart') return `${keys} keys of 256 bytes, ${rounds} rounds`;
   if (name === 'stages') return `${keys} numbered puts of 256 bytes, ${clients} clients, ${rounds} rounds`;
   if (name === 'links') return `40 links after 20, ${rounds} rounds`;
-  if (name === 'agents') return `100 agents in ten processes, ${seconds} s of rest, ${rounds} rounds`;
+  if (name === 'agents') return `${options.agents} agents in ten processes, ${seconds} s of rest, ${rounds} rounds`;
   if (name === 'failover') return `${rounds} kills of the leader`;
   const time = `${seconds} s after ${warmupSeconds} s, ${rounds} rounds`;
   const via = options.via === 'http' ? '' : `, via ${options.via}`;

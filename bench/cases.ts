@@ -32,6 +32,7 @@ export interface CaseOptions {
   readonly seconds: number;
   readonly warmupSeconds: number;
   readonly rounds: number;
+  readonly agents: number;
   readonly keys: number;
   readonly stale: boolean;
   readonly rate: number | null;
@@ -133,7 +134,7 @@ export const CASES: Readonly<Record<CaseName, Case>> = {
       { key: 'knowAllMs', title: 'all know all ms', digits: 0, better: 'less' },
       { key: 'agentCpuPercent', title: 'CPU % an agent', digits: 2, better: 'less' },
       { key: 'agentMiB', title: 'MiB an agent', digits: 1, better: 'less' },
-      { key: 'processMiB', title: 'MiB of eleven', digits: 0, better: 'less' },
+      { key: 'processMiB', title: 'MiB a process', digits: 0, better: 'less' },
       { key: 'memberCpuPercent', title: 'CPU % a member', digits: 2, better: 'less' },
       { key: 'memberAloneCpuPercent', title: 'without agents', digits: 2, better: 'less' },
       { key: 'deathFirstMs', title: 'death known to one ms', digits: 0, better: 'less' },
@@ -228,7 +229,12 @@ async function watches(cluster: Cluster, { options }: Bench): Promise<Figures> {
 
 async function agents(cluster: Cluster, { workshop, options, say }: Bench): Promise<Figures> {
   if (!(cluster instanceof KvorumCluster)) throw new Error('etcd has no agents');
-  return await measureAgents(workshop, cluster, { seconds: options.seconds, program: AGENT_LOAD, say });
+  return await measureAgents(workshop, cluster, {
+    agents: options.agents,
+    seconds: options.seconds,
+    program: AGENT_LOAD,
+    say,
+  });
 }
 
 /** A load with what it cost the servers. */
