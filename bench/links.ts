@@ -2,12 +2,12 @@
  * What a link between two peers costs: in one process, over loopback, one peer that others dial. CPU of both sides, from the dial until both are admitted, and of the first frames on two channels each way,
  * which open their streams.
  */
-import { generateKeyPair } from '@libp2p/crypto/keys';
-import { peerIdFromPrivateKey } from '@libp2p/peer-id';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openIdentity } from '../src/node/identity.ts';
+import { realPlatform } from '../src/node/real-platform.ts';
+import { openMemoryStore } from '../src/storage/memory-store.ts';
 import { createLibp2pTransport } from '../src/transport/libp2p-transport.ts';
 import { PROTOCOL_VERSION } from '../src/transport/limits.ts';
-import { memberId } from '../src/transport/peer-id.ts';
 import type { Transport } from '../src/transport/types.ts';
 import { until } from './workshop.ts';
 
@@ -50,9 +50,9 @@ export async function measureLinks(): Promise<LinkFigures> {
 }
 
 async function peer(name: string): Promise<{ readonly id: string; readonly transport: Transport }> {
-  const privateKey = await generateKeyPair('Ed25519');
-  const peerId = peerIdFromPrivateKey(privateKey);
-  const id = memberId(peerId);
+  const store = await openMemoryStore({ schedule: (task) => void setImmediate(task), now: () => performance.now() });
+  const { id, peerId, privateKey } = await openIdentity(store, () => realPlatform.createKey());
+  await store.close();
   const transport: Transport = await createLibp2pTransport({
     privateKey,
     listen: '127.0.0.1:0',
@@ -60,7 +60,7 @@ async function peer(name: string): Promise<{ readonly id: string; readonly trans
     wallTime: Date.now,
     handlers: {
       hello: () => ({
-        ...{ clusterId: '1', id, name, peerId: peerId.toString(), bootEpoch: 1, address: transport.address },
+        ...{ clusterId: '1', id, name, peerId, bootEpoch: 1, address: transport.address },
         ...{ http: '', pid: process.pid, protocol: PROTOCOL_VERSION, extra: {} },
       }),
       admit: () => ({ ok: true }),
