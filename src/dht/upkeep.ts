@@ -26,7 +26,7 @@ export class Upkeep {
   #isJoined = false;
   #isJoining = false;
   #isPumping = false;
-  #nextJoinMs = 0;
+  #joinStartedMs = -Infinity;
   #joinDelayMs = JOIN_RETRY_MS;
   #nextRoundMs: number;
   #selfLookedUpMs = -Infinity;
@@ -43,6 +43,11 @@ export class Upkeep {
     this.#nextRoundMs = state.tuning.upkeepIntervalMs * (0.5 + 0.5 * state.options.random());
   }
 
+  /** Not before. */
+  get #joinMs(): number {
+    return this.#joinStartedMs + this.#joinDelayMs;
+  }
+
   get isJoined(): boolean {
     return this.#isJoined;
   }
@@ -50,17 +55,15 @@ export class Upkeep {
   /** Somebody is known: the first one is the way in. */
   join(): void {
     const { nowMs, table } = this.#state;
-    if (this.#isJoined || this.#isJoining || nowMs < this.#nextJoinMs || table.isEmpty) return;
+    if (this.#isJoined || this.#isJoining || nowMs < this.#joinMs || table.isEmpty) return;
     this.#isJoining = true;
-    this.#nextJoinMs = nowMs + this.#joinDelayMs;
+    this.#joinStartedMs = nowMs;
     this.#lookUpSelf('join');
   }
 
   /** Somebody was reached: no need to wait any longer. */
   reached(): void {
-    const wasMs = this.#joinDelayMs;
     this.#joinDelayMs = JOIN_RETRY_MS;
-    this.#nextJoinMs -= wasMs - JOIN_RETRY_MS;
     this.join();
   }
 
@@ -76,7 +79,7 @@ export class Upkeep {
 
   nextMs(): number {
     if (this.#isJoined || this.#isJoining || this.#state.table.isEmpty) return this.#nextRoundMs;
-    return Math.min(this.#nextRoundMs, this.#nextJoinMs);
+    return Math.min(this.#nextRoundMs, Math.max(this.#joinMs, 0));
   }
 
   over(query: Query): void {

@@ -348,6 +348,32 @@ describe('ping before evict (§2.2)', () => {
   });
 });
 
+describe('a node that nobody answers', () => {
+  /** How often it tried to join in ten minutes. */
+  function joins(everyMs: number): number {
+    const dht = createDht(optionsOf('self'));
+    dht.addContact(contactOf('b'), 0);
+    let times = 0;
+    for (let nowMs = 0; nowMs <= 600_000; nowMs += 100) {
+      if (nowMs % everyMs === 0) dht.addContact(contactOf('b'), nowMs);
+      dht.tick(nowMs);
+      const { sent } = takeAll(dht);
+      for (const { message } of sent) {
+        if (message.type === 'FindNode') times += 1;
+        dht.requestFailed(message.rpc, nowMs);
+      }
+    }
+    return times;
+  }
+
+  it('tries less and less to join, and not too often though somebody is reached all the time', () => {
+    expect(joins(Infinity)).toBeLessThanOrEqual(8);
+    expect(joins(Infinity)).toBeGreaterThan(3);
+    expect(joins(1000)).toBeLessThanOrEqual(121);
+    expect(joins(1000)).toBeGreaterThan(100);
+  });
+});
+
 describe('queries', () => {
   const contacts = Array.from({ length: 30 }, (_, i) => contactOf(`c${i}`));
 

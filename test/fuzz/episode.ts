@@ -125,6 +125,7 @@ class Episode {
   async attack(frames: number): Promise<void> {
     const cluster = this.#cluster;
     const random = this.#random;
+    const clusterBytes = clusterIdBytes(cluster.node('n1').node.cluster().clusterId);
     const kinds = [...this.#corpus.keys()].toSorted();
     const idOf = new Map(cluster.nodes.map(({ node, name }) => [name, (node as unknown as { id: string }).id]));
     for (let i = 0; i < frames; i++) {
@@ -135,7 +136,8 @@ class Episode {
       const isRaft = sent.channel === 'raft' || sent.channel === 'snapshot';
       const sender = random.chance(0.7) ? sent.from : (idOf.get(random.pick(cluster.nodes).name) as string);
       const from = isRaft ? (idOf.get(AGENT) as string) : sender;
-      if (isRaft) this.#tally('raft', () => void decodeMessage(bytes, sent.from, victim.name, clusterIdBytes('1')));
+      if (sent.channel === 'raft')
+        this.#tally('decoding', () => void decodeMessage(bytes, sent.from, '1', clusterBytes));
       const { frame } = this.#handlers.get(victim.name) as TransportHandlers;
       if (victim.state === 'running') this.#tally(sent.channel, () => frame(from, sent.channel, bytes, SECRET));
       if (i % 25 === 24) await cluster.advance(20);

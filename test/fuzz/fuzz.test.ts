@@ -26,15 +26,17 @@ async function play(from: number): Promise<ReadonlyMap<string, number>> {
 describe('damaged frames at whole nodes', () => {
   test.each(KNOWN)('known seeds from %i', async (from) => {
     const outcomes = await play(from);
-    // All ways in were tried, and all but pings, which are answered with silence, refused something.
-    for (const channel of ['raft', 'client', 'ping', 'gossip'])
+    // All ways in were tried. Pings, gossip, the DHT, and Raft from an agent are dropped in silence.
+    for (const channel of ['raft', 'decoding', 'client', 'ping', 'gossip', 'dht'])
       expect(outcomes.get(`${channel} taken`)).toBeGreaterThan(0);
-    for (const channel of ['raft', 'client']) {
+    for (const channel of ['decoding', 'client']) {
       expect(outcomes.get(`${channel} ERR_INVALID_ARGUMENT`)).toBeGreaterThan(0);
     }
+    // Entries are damaged too, not only heads.
+    expect(outcomes.get('decoding ERR_CORRUPT')).toBeGreaterThan(0);
     for (const what of outcomes.keys()) {
       const [, code = ''] = what.split(' ');
-      if (code !== 'taken') expect(REFUSALS).toContain(code);
+      if (code !== 'taken' && what !== 'decoding ERR_CORRUPT') expect(REFUSALS).toContain(code);
     }
   });
 

@@ -406,7 +406,8 @@ export class Agent implements KvorumNode {
   /** Who is dead answers nobody: what it was asked is not waited for, though its link may stand. */
   #heard({ event, id }: MemberEffect): void {
     if (event === 'dead') this.#upstream.down(id);
-    const peer = event === 'alive-again' ? this.#transport.peer(id) : undefined;
+    // It may have been forgotten meanwhile, and come anew.
+    const peer = event === 'alive-again' || event === 'up' ? this.#transport.peer(id) : undefined;
     if (peer !== undefined && !isAgent(peer.hello) && !this.#upstream.has(id)) this.#upstream.up(peer);
   }
 
@@ -440,14 +441,15 @@ export class Agent implements KvorumNode {
       return { ok: false, code: 'ERR_FORBIDDEN', message: 'an agent serves no callers: call a member' };
     }
     if (this.#map === null) return this.#joining?.judge(hello) ?? { ok: true };
+    // Its token may be good all the same: it goes on to ask the others.
+    if (hello.clusterId === null) {
+      return { ok: false, code: 'ERR_UNAVAILABLE', message: 'an agent lets nobody in: ask a member' };
+    }
     // It would be taken for a member otherwise, and given what is the members' to know.
     if (credential.type === 'token') {
       return { ok: false, code: 'ERR_BAD_TOKEN', message: 'an agent lets nobody in who has a join token only' };
     }
     if (hello.clusterId === this.#map.clusterId) return { ok: true };
-    if (hello.clusterId === null) {
-      return { ok: false, code: 'ERR_UNAVAILABLE', message: 'an agent lets nobody in: ask a member' };
-    }
     return {
       ok: false,
       code: 'ERR_WRONG_CLUSTER',

@@ -185,6 +185,23 @@ describe('an agent', () => {
     expect(voter.failure).toMatchObject({ code: 'ERR_BAD_TOKEN' });
   });
 
+  test('is no dead end for who comes by a token and asks it first', async () => {
+    await start();
+    const one = await agent('a1');
+    const { token } = await cluster.run(cluster.node('n1').node.members.createToken({ role: 'learner' }));
+    const joiner = cluster.add('n4', { role: 'learner', joinToken: token });
+    joiner.options = { ...joiner.options, join: [one.address] };
+    cluster.network.cut(joiner.address, 'n1:1');
+    void joiner.start();
+    // It is refused, and not for good: whoever started it may have named members as well.
+    await cluster.advance(10_000);
+    expect([joiner.state, joiner.failure]).toEqual(['starting', null]);
+    joiner.crash();
+    joiner.options = { ...joiner.options, join: [one.address, 'n2:1'] };
+    void joiner.start();
+    await cluster.until(() => joiner.state === 'running', 'n4 has joined');
+  });
+
   test('without any member it says so, at once', async () => {
     await start();
     const one = await agent('a1');
