@@ -121,9 +121,12 @@ export class DhtState {
     }
   }
 
-  /** Asks a contact whether it is there, unless that was asked already. */
+  /** Asks a contact whether it is there, unless that was asked already, or the shell knows it. */
   probe(entry: Entry): void {
-    if (!entry.pinged) entry.pinged = this.ping(entry.contact);
+    const { contact, failures } = entry;
+    // The shell may be wrong of one that does not answer here.
+    if (failures === 0 && this.options.vouches?.(contact.peerId) === true) this.table.heard(contact, this.nowMs);
+    else if (!entry.pinged) entry.pinged = this.ping(entry.contact);
   }
 
   ping(contact: Contact): boolean {

@@ -309,11 +309,16 @@ export interface DhtOptions {
   readonly wallMs: () => number;
   /** Who may write what, asked before a signature is checked. Default: every peer under every key. */
   readonly accepts?: (record: SignedRecord) => boolean;
+  /**
+   * Whether the shell knows by other means that this peer is there: then it is not asked only to find that out. A shell that has this calls `addContact` for all peers that it hears of, and
+   * those do the same with this node: so it joins without the look-ups of §2.3. Default: the DHT is on its own.
+   */
+  readonly vouches?: (peerId: string) => boolean;
   readonly tuning?: Partial<DhtTuning>;
 }
 
 export interface DhtStats {
-  /** It has found its place: somebody answered its look-up of itself, and not everybody is silent since. */
+  /** It has found its place: somebody answered its look-up of itself, or it needs none, and not everybody is silent since. */
   readonly joined: boolean;
   readonly contacts: number;
   /** Contacts that did not answer their last request. */

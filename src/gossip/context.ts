@@ -1,5 +1,6 @@
 /** What the parts of one node's gossip share. */
 import type { Awareness } from './awareness.ts';
+import type { Neighbourhood } from './neighbourhood.ts';
 import type { MemberTable } from './table.ts';
 import type { Channel, GossipMessage, GossipSettings, PeerId, Refusal, Statement } from './types.ts';
 
@@ -16,6 +17,7 @@ export interface Context {
   readonly clusterId: string;
   readonly settings: GossipSettings;
   readonly table: MemberTable;
+  readonly near: Neighbourhood;
   readonly awareness: Awareness;
   readonly counters: Counters;
   readonly random: () => number;

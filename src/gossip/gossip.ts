@@ -9,6 +9,7 @@ import type { Context, Counters } from './context.ts';
 import { checkedDetails } from './details.ts';
 import { Directory } from './directory.ts';
 import { Exchange } from './exchange.ts';
+import { Neighbourhood } from './neighbourhood.ts';
 import { Prober } from './probe.ts';
 import { LIMITS, retransmitLimit, settingsOf, suspicionMinMs } from './settings.ts';
 import { INCARNATIONS_PER_BOOT, RANK, sameDetails, signedBytes, statementBytes } from './statement.ts';
@@ -48,6 +49,7 @@ class GossipNode implements GossipCore {
   readonly #options: GossipOptions;
   readonly #settings: GossipSettings;
   readonly #table: MemberTable;
+  readonly #near: Neighbourhood;
   readonly #broadcasts: Broadcasts;
   readonly #suspicions = new Suspicions();
   readonly #awareness: Awareness;
@@ -77,7 +79,7 @@ class GossipNode implements GossipCore {
     this.#options = options;
     this.#settings = settingsOf(options);
     const { self, known = [], directory = new Directory(), random, announce = true } = options;
-    const { maxMembers, lhaProbe, awarenessMax, updateBytes } = this.#settings;
+    const { maxMembers, lhaProbe, awarenessMax, updateBytes, neighbours } = this.#settings;
     this.#broadcasts = new Broadcasts(updateBytes);
     const { id, peerId, bootEpoch } = self;
     invariant(options.idOf(peerId) === id, 'This member id does not belong to this peer id');
@@ -87,6 +89,7 @@ class GossipNode implements GossipCore {
     const details = checkedDetails(self);
     const own = remembered ?? this.#signed({ kind: 'alive', id, peerId, incarnation, ...details });
     this.#table = new MemberTable(directory, own, known, maxMembers, random);
+    this.#near = new Neighbourhood(this.#table, neighbours);
     this.#awareness = new Awareness(lhaProbe ? awarenessMax : 1);
     this.#counters = {
       probes: 0,
@@ -111,6 +114,7 @@ class GossipNode implements GossipCore {
       clusterId: options.clusterId,
       settings: this.#settings,
       table: this.#table,
+      near: this.#near,
       awareness: this.#awareness,
       counters: this.#counters,
       random,
@@ -307,11 +311,7 @@ class GossipNode implements GossipCore {
     const { gossipPeers, gossipIntervalMs, gossipToTheDeadMs } = this.#settings;
     const table = this.#table;
     if (this.#broadcasts.size > 0) {
-      // The dead for a while too: they may hear of it, and speak up.
-      const peers = table.pick(gossipPeers, (slot) => {
-        return table.rankOf(slot) < RANK.dead || nowMs - (table.verdictOf(slot)?.sinceMs ?? 0) <= gossipToTheDeadMs;
-      });
-      for (const slot of peers) {
+      for (const slot of this.#listeners(nowMs, gossipPeers, gossipToTheDeadMs)) {
         const updates = this.#updates();
         if (updates.length === 0) break;
         const to = table.statementOf(slot).peerId;
@@ -321,6 +321,19 @@ class GossipNode implements GossipCore {
     this.#gossipMs += gossipIntervalMs;
     if (this.#gossipMs <= nowMs) this.#alignGossip(nowMs);
     if (this.#gossipMs <= nowMs) this.#gossipMs += gossipIntervalMs;
+  }
+
+  /** Who is told the news. The dead for a while too: they may hear of it, and speak up. */
+  #listeners(nowMs: number, count: number, gossipToTheDeadMs: number): number[] {
+    const table = this.#table;
+    const { isLinked } = this.#options;
+    const hears = (slot: number): boolean =>
+      table.rankOf(slot) < RANK.dead || nowMs - (table.verdictOf(slot)?.sinceMs ?? 0) <= gossipToTheDeadMs;
+    const linked =
+      isLinked === undefined
+        ? []
+        : this.#near.pick(count, (slot) => hears(slot) && isLinked(table.statementOf(slot).id));
+    return linked.length > 0 ? linked : this.#near.pick(count, hears);
   }
 
   #updates(first?: Statement): readonly Statement[] {

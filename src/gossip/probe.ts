@@ -140,13 +140,13 @@ export class Prober {
   }
 
   #start(nowMs: number): void {
-    const { settings, awareness, table, counters } = this.#context;
+    const { settings, awareness, table, near, counters } = this.#context;
     const { probeIntervalMs, probeTimeoutMs } = settings;
     const periodMs = awareness.scale(probeIntervalMs);
     // Periods keep their phase, and those that were missed are not made up for.
     const late = nowMs - this.#startMs;
     this.#startMs = late < probeIntervalMs ? this.#startMs + periodMs : nowMs + periodMs;
-    const slot = table.nextTarget(nowMs, settings.gossipToTheDeadMs);
+    const slot = table.nextTarget(nowMs, settings.gossipToTheDeadMs, (slot) => near.includes(slot));
     if (slot === null) return;
     const sequence = this.#nextSequence();
     const { id, peerId } = table.statementOf(slot);
@@ -177,9 +177,10 @@ export class Prober {
   }
 
   #askOthers(probe: Probe): void {
-    const { settings, table } = this.#context;
-    const helpers = table.pick(
+    const { settings, table, near } = this.#context;
+    const helpers = near.pickHelpers(
       settings.indirectProbes,
+      probe.slot,
       (slot) => slot !== probe.slot && table.rankOf(slot) === RANK.alive,
     );
     probe.helpers = helpers.map((slot) => table.statementOf(slot).peerId);

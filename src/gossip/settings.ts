@@ -2,7 +2,7 @@
 import { KvorumError } from '../errors.ts';
 import type { GossipSettings, Limits } from './types.ts';
 
-/** HashiCorp memberlist's profile for a local network. */
+/** HashiCorp memberlist's profile for a local network, and links to some members only, where there are many. */
 export const DEFAULT_SETTINGS: GossipSettings = {
   probeIntervalMs: 1000,
   probeTimeoutMs: 500,
@@ -12,6 +12,7 @@ export const DEFAULT_SETTINGS: GossipSettings = {
   retransmitMultiplier: 4,
   gossipIntervalMs: 200,
   gossipPeers: 3,
+  neighbours: 20,
   gossipToTheDeadMs: 30_000,
   pushPullIntervalMs: 30_000,
   deadRetryIntervalMs: 30_000,
@@ -53,6 +54,7 @@ export function settingsOf(given: Partial<GossipSettings>): GossipSettings {
   check(probeTimeoutMs > 0 && probeTimeoutMs < probeIntervalMs, 'a probe times out within its interval');
   check(gossipIntervalMs > 0 && pushPullIntervalMs > 0 && deadRetryIntervalMs > 0, 'an interval is positive');
   check(settings.suspicionMultiplier > 0 && settings.suspicionMaxMultiplier >= 1, 'suspicion lasts some time');
+  check(settings.neighbours >= 1, 'a member has neighbours');
   check(settings.awarenessMax >= 1 && settings.maxMembers >= 1, 'a bound is positive');
   return settings;
 }

@@ -45,6 +45,7 @@ export class MemberTable {
   #order = new Int32Array(16);
   #active = 0;
   #cursor = 0;
+  #version = 0;
   /** Known dead, and those who left, that are no longer active. */
   readonly #retired: number[] = [];
   readonly #counts = [0, 0, 0, 0];
@@ -90,6 +91,11 @@ export class MemberTable {
     return this.#active + 1;
   }
 
+  /** Another one each time that somebody came to the active, or went from them. */
+  get version(): number {
+    return this.#version;
+  }
+
   count(state: MemberState): number {
     return this.#counts[RANK[state]] ?? 0;
   }
@@ -129,6 +135,11 @@ export class MemberTable {
 
   isListed(slot: number): boolean {
     return this.#listed[slot] === 1;
+  }
+
+  /** 32 bits that depend on the member's id alone. */
+  hashAt(slot: number): number {
+    return this.#directory.hashAt(slot);
   }
 
   setHealth(slot: number, score: number): void {
@@ -212,10 +223,10 @@ export class MemberTable {
   // Choosing.
 
   /**
-   * The next to be probed, alive or suspect: round robin in a random order (SWIM §4.3), so that nobody is left out for longer than two passes.
+   * The next to be probed, alive or suspect, of those that fit: round robin in a random order (SWIM §4.3), so that nobody is left out for longer than two passes.
    * Those that have been dead for long are taken off the list between two passes.
    */
-  nextTarget(nowMs: number, gossipToTheDeadMs: number): number | null {
+  nextTarget(nowMs: number, gossipToTheDeadMs: number, fits: (slot: number) => boolean = () => true): number | null {
     for (let looked = 0; looked <= this.#active; looked++) {
       if (this.#cursor >= this.#active) {
         this.#reap(nowMs - gossipToTheDeadMs);
@@ -224,7 +235,7 @@ export class MemberTable {
         if (this.#active === 0) return null;
       }
       const slot = this.#order[this.#cursor++] as number;
-      if (this.rankOf(slot) <= RANK.suspect) return slot;
+      if (this.rankOf(slot) <= RANK.suspect && fits(slot)) return slot;
     }
     return null;
   }
@@ -238,6 +249,19 @@ export class MemberTable {
       if (!picked.includes(slot) && fits(slot)) picked.push(slot);
     }
     return picked;
+  }
+
+  /** Up to `count` of these, at random. */
+  draw(count: number, among: readonly number[]): number[] {
+    const left = [...among];
+    const drawn: number[] = [];
+    while (drawn.length < count && left.length > 0) {
+      const at = Math.floor(this.#random() * left.length);
+      drawn.push(left[at] as number);
+      left[at] = left.at(-1) as number;
+      left.pop();
+    }
+    return drawn;
   }
 
   /**
@@ -291,6 +315,7 @@ export class MemberTable {
     this.#order[this.#active] = this.#order[offset] as number;
     this.#order[offset] = slot;
     this.#active++;
+    this.#version++;
     this.#listed[slot] = 1;
   }
 
@@ -317,6 +342,7 @@ export class MemberTable {
         this.#retired.push(slot);
       } else this.#order[kept++] = slot;
     }
+    if (this.#active !== kept) this.#version++;
     this.#active = kept;
   }
 
@@ -353,6 +379,7 @@ export class MemberTable {
       this.#order.copyWithin(at, at + 1, this.#active);
       if (at < this.#cursor) this.#cursor--;
       this.#active--;
+      this.#version++;
       this.#listed[slot] = 0;
     } else this.#retired.splice(this.#retired.indexOf(slot), 1);
     this.#directory.release(slot);

@@ -171,6 +171,10 @@ export interface GossipSettings {
   readonly gossipIntervalMs: number;
   /** Members gossiped to in each interval. Default 3. */
   readonly gossipPeers: number;
+  /**
+   * About so many others a member probes and gossips to, the same ones all the time, and is probed by; Infinity: all, as SWIM has it. Whole tables are exchanged with anybody. Default 20.
+   */
+  readonly neighbours: number;
   /** Dead members are gossiped to for so long, then taken off the list of the active. Default 30,000. */
   readonly gossipToTheDeadMs: number;
   /** Of exchanging whole tables, up to 32 members; stretched above. Default 30,000. */
@@ -217,6 +221,11 @@ export interface GossipOptions extends Partial<GossipSettings> {
   readonly verify: (peerId: PeerId, bytes: Uint8Array, signature: Uint8Array) => boolean;
   /** The member id that belongs to a peer id; null for what is no peer id. The core calls it for every message: the shell remembers the last ones. */
   readonly idOf: (peerId: PeerId) => MemberId | null;
+  /**
+   * Whether a message to this member goes out without more ado. News goes to those of the neighbours first: what a link to another costs is not worth it, for the probes make that link soon
+   * enough. Default: to all.
+   */
+  readonly isLinked?: (id: MemberId) => boolean;
 }
 
 /** Gives each member id a small number: its place in the flat arrays of every table. */

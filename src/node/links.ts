@@ -1,7 +1,8 @@
 /**
  * Whom this node dials, for whatever reason. Some addresses are **kept**: whoever asks for one gives it back, and the last to do so ends it. All others are linked **on demand**: what is to
  * be sent to a peer that there is no link to waits, for a short while and in bounds, while its addresses are dialled. Such a link is not
- * dialled again when it is lost, and when there are too many the one used longest ago is given up.
+ * dialled again when it is lost. It is given up when nothing was said on it for a while, and when there are too many, the one used longest ago first: a link that is up costs both sides
+ * keep-alives and memory, and one that is needed again a dial.
  */
 import type { NodeId } from '../raft/types.ts';
 import { parseAddress } from '../transport/address.ts';
@@ -13,6 +14,8 @@ export interface LinkPoolOptions {
   readonly transport: Pick<Transport, 'connect' | 'disconnect' | 'hangUp' | 'peer' | 'send' | 'queuedBytes'>;
   /** Peers that somebody keeps links to: theirs are never given up. */
   readonly isKept: (id: NodeId) => boolean;
+  /** Peers that may wait for something on a link without a word: theirs are not given up for being idle. Default: none. */
+  readonly mayWait?: (id: NodeId) => boolean;
   /**
    * Nobody answers for this peer at the addresses that were tried: it may have moved. See `redirect`. Not told of one that the DHT alone wanted: whom the DHT names may be made up, and to look
    * for that in the DHT would go on for ever.
@@ -26,10 +29,21 @@ export interface LinkPoolOptions {
 const WAIT_MS = 2000;
 /** Who was not reached is not dialled again before. */
 const RETRY_MS = 1000;
-const MAX_DIALS = 64;
+/**
+ * Dials at once, by what is to be sent. News and tables can go to somebody else, or later; a probe that is not sent accuses its target; the DHT would take whoever is not dialled for gone. A process
+ * that has too little CPU for its dials must not make more of them.
+ */
+const MAX_DIALS: Readonly<Partial<Record<Channel, number>>> = { gossip: 8, ping: 16 };
+const MAX_DIALS_IN_ALL = 64;
 const MAX_WAITING_BYTES = 64 * 1024;
 /** Of one peer: it may have several, of which one does. */
 const MAX_ADDRESSES = 3;
+/**
+ * A link on demand is given up when so many looks in a row find that no frame came or went since the one before. Looks are counted and not time, so that a process that stood still does not give up
+ * what it has not read yet. Gossip speaks with each of its twenty neighbours every ten seconds or so, once from either side: a link to one of them stays.
+ */
+const IDLE_LOOKS = 2;
+const LOOK_EVERY_MS = 30_000;
 const MAX_FAILURES = 1024;
 /** Addresses of one peer that are remembered to have failed. */
 const MAX_TRIED = 8;
@@ -50,8 +64,10 @@ export class LinkPool {
   /** How many want an address to be dialled. */
   readonly #wanted = new Map<string, number>();
   readonly #dials = new Map<NodeId, Dial>();
-  /** Links that something was sent on, the one used longest ago first. */
-  readonly #used = new Set<NodeId>();
+  /** Links that were made here on demand, and before which look each was used last; the one used longest ago first. */
+  readonly #used = new Map<NodeId, number>();
+  #looks = 0;
+  #cancelLook: (() => void) | null = null;
   /** When somebody was not reached, and where. */
   readonly #failures = new Map<NodeId, { readonly atMs: number; readonly tried: readonly string[] }>();
   /** Where peers are that were not where they were said to be, the longest known first. */
@@ -96,7 +112,7 @@ export class LinkPool {
       this.#use(to);
       return transport.send(to, channel, parts);
     }
-    const dial = this.#dials.get(to) ?? this.#dial(to, addresses);
+    const dial = this.#dials.get(to) ?? this.#dial(to, channel, addresses);
     if (dial === null) return false;
     let bytes = 0;
     for (const part of parts) bytes += part.byteLength;
@@ -119,7 +135,7 @@ export class LinkPool {
       if (oldest !== undefined) this.#redirects.delete(oldest);
     }
     this.#failures.delete(to);
-    return this.#dial(to, () => []) !== null;
+    return this.#dial(to, null, () => []) !== null;
   }
 
   queuedBytes(to: NodeId, channel: Channel): number {
@@ -128,35 +144,46 @@ export class LinkPool {
 
   /** A peer is linked: what waited leaves. */
   up(id: NodeId): void {
-    this.#failures.delete(id);
+    // It may be one of a dial that took longer than was waited for.
+    const isLate = this.#failures.delete(id);
     const dial = this.#end(id);
-    if (dial === undefined || this.#closed) return;
-    this.#used.add(id);
+    if (this.#closed || (dial === undefined && !isLate)) return;
+    this.#used.set(id, 0);
     this.#use(id);
+    if (dial === undefined) return;
     for (const { channel, parts } of dial.waiting) this.#options.transport.send(id, channel, parts);
+  }
+
+  /** A frame came on the link of this peer. */
+  heard(id: NodeId): void {
+    if (this.#used.has(id)) this.#use(id);
   }
 
   down(id: NodeId): void {
     this.#used.delete(id);
   }
 
-  /** Nobody needs this peer any more. `hangUp`: its link is given up too, unless it is kept. */
-  drop(id: NodeId, hangUp: boolean): void {
+  /** Nobody needs a link to this peer any more; one that is up stays until it is idle. */
+  drop(id: NodeId): void {
     this.#end(id);
-    if (!hangUp || this.#options.isKept(id) || !this.#used.delete(id)) return;
-    if (this.#options.transport.peer(id) !== undefined) this.#options.transport.hangUp(id);
+  }
+
+  isLinked(id: NodeId): boolean {
+    return this.#options.transport.peer(id) !== undefined;
   }
 
   close(): void {
     this.#closed = true;
+    this.#cancelLook?.();
     for (const id of [...this.#dials.keys()]) this.#end(id);
     for (const address of this.#wanted.keys()) this.#options.transport.disconnect(address);
     this.#wanted.clear();
   }
 
-  #dial(to: NodeId, addressesOf: () => readonly string[]): Dial | null {
+  #dial(to: NodeId, channel: Channel | null, addressesOf: () => readonly string[]): Dial | null {
     const { env } = this.#options;
-    if (this.#dials.size >= MAX_DIALS) return null;
+    const most = (channel !== null && MAX_DIALS[channel]) || MAX_DIALS_IN_ALL;
+    if (this.#dials.size >= most) return null;
     const failed = this.#failures.get(to);
     const known = [...new Set([...(this.#redirects.get(to) ?? []), ...addressesOf()])].filter(isAddress);
     // Where it was not found is tried last, and not so soon.
@@ -199,12 +226,32 @@ export class LinkPool {
   /** Of the links that were made here: those of others who dialled this node are theirs, and may serve them. */
   #use(id: NodeId): void {
     if (!this.#used.delete(id) || this.#options.isKept(id)) return;
-    this.#used.add(id);
-    if (this.#used.size <= this.#maxLinks) return;
-    const [oldest] = this.#used;
-    if (oldest === undefined) return;
-    this.#used.delete(oldest);
-    this.#options.transport.hangUp(oldest);
+    this.#used.set(id, this.#looks);
+    if (this.#used.size > this.#maxLinks) this.#giveUpOldest();
+    this.#lookLater();
+  }
+
+  #lookLater(): void {
+    if (this.#cancelLook !== null || this.#used.size === 0) return;
+    this.#cancelLook = this.#options.env.after(LOOK_EVERY_MS, () => {
+      this.#cancelLook = null;
+      this.#looks++;
+      for (const [id, lastLook] of this.#used) {
+        if (this.#looks - lastLook <= IDLE_LOOKS) break;
+        if (this.#options.mayWait?.(id) !== true) this.#giveUp(id);
+      }
+      this.#lookLater();
+    });
+  }
+
+  #giveUpOldest(): void {
+    const [oldest] = this.#used.keys();
+    if (oldest !== undefined) this.#giveUp(oldest);
+  }
+
+  #giveUp(id: NodeId): void {
+    this.#used.delete(id);
+    if (!this.#options.isKept(id)) this.#options.transport.hangUp(id);
   }
 }
 

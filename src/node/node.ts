@@ -371,6 +371,8 @@ export class Node implements KvorumNode {
       env: this.#env,
       transport: this.#transport,
       isKept: (id) => this.#joined?.members.keeps(id) ?? false,
+      // It calls over the link that there is, whoever made it.
+      mayWait: (id) => this.#agents.has(id),
       unreached: (id, tried) => this.#joined?.liveness.dht.unreached(id, tried),
     });
     const { peerId, bootEpoch } = this.#identity;
@@ -509,6 +511,7 @@ export class Node implements KvorumNode {
       if (channel !== 'client') this.#transport.hangUp(from);
       return;
     }
+    this.#links.heard(from);
     // An agent calls, and is a peer besides.
     const calls = !this.#agents.has(from) || (channel === 'client' && frame[0] === FRAME.requests);
     if (calls && this.#remote.has(from)) return this.#remote.frame(from, channel, frame);
@@ -543,18 +546,19 @@ export class Node implements KvorumNode {
     const { peer } = event;
     this.#joined?.notes.linkChanged(peer.id);
     const { address, hello: said } = peer;
-    // There is no end of agents, and gossip tells of them.
-    if (!isAgent(said) && said.clusterId !== null) this.#seen.set(peer.id, { address, http: said.http, pid: said.pid });
+    // There is no end of agents, and gossip tells of them; their links come and go as they are used.
+    const isPassing = isAgent(said);
+    if (!isPassing && said.clusterId !== null) this.#seen.set(peer.id, { address, http: said.http, pid: said.pid });
     const fields = { node: name, peer: peer.name, address };
     switch (event.type) {
       case 'up':
-        logger.info(fields, 'peer is up');
+        logger[isPassing ? 'debug' : 'info'](fields, 'peer is up');
         this.#links.up(peer.id);
-        if (isAgent(said)) this.#remote.up(peer, 'agent');
+        if (isPassing) this.#remote.up(peer, 'agent');
         this.#joined?.liveness.peerUp(peer);
         return;
       case 'down':
-        logger.warn(fields, 'the link to a peer closed');
+        logger[isPassing ? 'debug' : 'warn'](fields, 'the link to a peer closed');
         this.#joined?.replica.peerDown(peer.id);
         this.#joined?.transfer.peerDown(peer.id);
         this.#joined?.members.peerDown(peer.id);

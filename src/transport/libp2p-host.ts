@@ -1,10 +1,10 @@
 /**
  * The libp2p host of a node, with every limit set: libp2p's defaults are made for the open internet. What is not configured here is not there:
- * no discovery, no relay, no DHT, no hole punching, no ping of libp2p's own that could close a link.
+ * no discovery, no relay, no DHT, no hole punching, no ping of libp2p's own that could close a link, and no identify: what it would tell, admission tells, and it cost more
+ * than all the rest of a link (ADR 0012).
  */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import { identify } from '@libp2p/identify';
 import type { ComponentLogger, Libp2p, PrivateKey } from '@libp2p/interface';
 import { tcp } from '@libp2p/tcp';
 import { yamux } from '@libp2p/yamux';
@@ -33,8 +33,8 @@ export interface Libp2pHost {
  */
 const MAX_CONNECTIONS = 10_000 + 1024;
 
-/** Streams of one connection and direction: one for each channel, admission, identify and one to spare. */
-const MAX_STREAMS = CHANNEL_COUNT + 3;
+/** Streams of one connection and direction: one for each channel, admission and one to spare. */
+const MAX_STREAMS = CHANNEL_COUNT + 2;
 
 /**
  * `serve` registers protocols and listeners before the first connection can come.
@@ -85,16 +85,6 @@ export async function createHost(
         },
       }),
     ],
-    services: {
-      identify: identify({
-        maxInboundStreams: 1,
-        maxOutboundStreams: 1,
-        maxMessageSize: 8 * 1024,
-        timeout: ADMISSION_TIMEOUT_MS,
-        maxObservedAddresses: 1,
-        runOnLimitedConnection: false,
-      }),
-    },
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
       // Connections a second from one host. The default of 5 would shut out a cluster on one machine, or behind one NAT, that restarts.

@@ -203,8 +203,6 @@ class Libp2pTransport extends BaseTransport<Link> implements LinkOwner {
     this.#dials.delete(link);
     this.onAdmitted(link, hello, dial?.address ?? null);
     dial?.done({ type: 'linked', id: hello.id });
-    // The raft stream is opened at once, so that the first message does not wait for it.
-    link.out('raft');
   }
 
   failed(link: Link, failure: Failure): void {

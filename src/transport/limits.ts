@@ -44,7 +44,7 @@ export const MAX_CONTROL_BYTES = 64 * KIB;
 export const MAX_CLAIMS_BYTES = 256;
 
 /**
- * What a connection may send before it is admitted: noise, protocol names, identify and the handshake need some 10 KiB, the
+ * What a connection may send before it is admitted: noise, protocol names and the handshake need some 10 KiB, the
  * Hello at most MAX_CONTROL_BYTES. Without this bound a stranger could make the multiplexer buffer a frame of 4 GiB.
  */
 export const MAX_BYTES_BEFORE_ADMISSION = 256 * KIB;

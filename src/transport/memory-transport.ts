@@ -242,6 +242,8 @@ class MemoryLink implements BaseLink {
   readonly #admission: Admission;
   readonly #cancelTimeout: () => void;
   readonly #queued = new Map<Channel, { bytes: number; frames: number }>();
+  /** Frames that overtook the last word of the handshake. */
+  readonly #early: { readonly channel: Channel; readonly frame: Uint8Array }[] = [];
   /** Deliveries of a kind of traffic that are still under way, in order. */
   readonly #lanes = new Map<Traffic, ((arrived: boolean) => void)[]>();
 
@@ -386,6 +388,8 @@ class MemoryLink implements BaseLink {
   }
 
   #receive(channel: Channel, frame: Uint8Array): void {
+    // Not read before admission is over here too; the peer, which is up already, takes it for sent.
+    if (this.phase === 'admitting') this.#early.push({ channel, frame });
     if (this.phase !== 'up') return;
     try {
       this.#owner.frame(this, channel, frame);
@@ -416,6 +420,7 @@ class MemoryLink implements BaseLink {
       this.hello = outcome.hello;
       this.credential = outcome.credential;
       this.#owner.admitted(this, outcome.hello);
+      for (const { channel, frame } of this.#early.splice(0)) this.#receive(channel, frame);
     } else this.#fail(outcome);
   }
 

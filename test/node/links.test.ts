@@ -1,5 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
 import { LinkPool } from '../../src/node/links.ts';
+import type { Channel } from '../../src/transport/types.ts';
 import { MemoryHarness } from '../transport/memory-harness.ts';
 import type { TestNode } from '../transport/conformance.ts';
 
@@ -8,11 +9,14 @@ const byte = (value: number): Uint8Array[] => [Uint8Array.of(value)];
 let harness: MemoryHarness;
 let a: TestNode;
 let kept: Set<string>;
+/** Who may wait on its link. */
+let waiting: Set<string>;
 
 beforeEach(async () => {
   harness = new MemoryHarness();
   a = await harness.create({ name: 'a' });
   kept = new Set();
+  waiting = new Set();
 });
 
 /** Whom nobody answered for, and where. */
@@ -24,6 +28,7 @@ function pool(maxLinks?: number): LinkPool {
     env: { now: () => harness.clock.nowMs, after: harness.clock.schedule },
     transport: a.transport,
     isKept: (id) => kept.has(id),
+    mayWait: (id) => waiting.has(id),
     unreached: (id, tried) => unreached.push([id, ...tried]),
     ...(maxLinks === undefined ? {} : { maxLinks }),
   });
@@ -115,12 +120,18 @@ test('nobody is dialled whose address is not known, or is none', () => {
   expect(links.send('9', 'ping', byte(1), () => ['', 'nowhere', 'a b:1', 'x:99999'])).toBe(false);
 });
 
-test('dials at most 64 at a time', async () => {
+test('dials so many at once as what is to be sent is worth', () => {
   const links = pool();
-  const taken = Array.from({ length: 100 }, (_, i) => links.send(`${i + 100}`, 'ping', byte(1), () => [`h${i}:1`]));
-  expect(taken.filter(Boolean)).toHaveLength(64);
-  await harness.pass(2100);
-  expect(links.send('400', 'ping', byte(1), () => ['h400:1'])).toBe(true);
+  const dialled = (channel: Channel, from: number): number => {
+    const peers = Array.from({ length: 100 }, (_, i) => `${from + i}`);
+    return peers.filter((id) => links.send(id, channel, byte(1), () => [`h${id}:1`])).length;
+  };
+  expect(dialled('gossip', 100)).toBe(8);
+  expect(dialled('ping', 200)).toBe(8);
+  expect(dialled('dht', 300)).toBe(48);
+  expect(dialled('dht', 400)).toBe(0);
+  // Who is being dialled already takes more.
+  expect(dialled('gossip', 100)).toBe(8);
 });
 
 test('gives up the link used longest ago when there are too many, and none that is kept', async () => {
@@ -190,7 +201,7 @@ test('who is not reached is told of, and dialled where somebody else says that i
   await harness.until(() => a.transport.peer(b.id) !== undefined, 'it is linked');
   expect(links.redirect(b.id, ['elsewhere:1']), 'it is linked').toBe(false);
   // From now on there first.
-  links.drop(b.id, true);
+  a.transport.hangUp(b.id);
   await harness.until(() => a.transport.peer(b.id) === undefined, 'it is not');
   links.send(b.id, 'ping', byte(7), addresses);
   await harness.until(() => b.frames.length > 0, 'the frame');
@@ -198,16 +209,34 @@ test('who is not reached is told of, and dialled where somebody else says that i
   expect(links.redirect('77', ['elsewhere:1'])).toBe(false);
 });
 
-test('a peer that nobody needs is hung up on, unless it is kept', async () => {
-  const [b, c] = [await harness.create({ name: 'b' }), await harness.create({ name: 'c' })];
+test('who is given up is not dialled any longer; its link stays, if there is one', async () => {
+  const b = await harness.create({ name: 'b' });
   const links = pool();
-  kept.add(c.id);
-  for (const { id, transport } of [b, c]) links.send(id, 'ping', byte(1), () => [transport.address]);
-  await harness.until(() => a.transport.peers().length === 2, 'linked');
-  for (const { id } of [b, c]) links.drop(id, true);
-  await harness.until(() => a.transport.peers().length === 1, 'one left');
-  await harness.pass(1000);
-  expect(a.transport.peers().map(({ name }) => name)).toEqual(['c']);
+  links.send(b.id, 'ping', byte(1), () => [b.transport.address]);
+  links.send('77', 'ping', byte(1), () => ['gone:1']);
+  await harness.until(() => links.isLinked(b.id), 'linked');
+  links.drop(b.id);
+  links.drop('77');
+  await harness.pass(3000);
+  expect(unreached).toEqual([]);
+  expect(links.isLinked(b.id)).toBe(true);
+  expect(links.isLinked('77')).toBe(false);
+});
+
+test('a link that came up later than was waited for is one on demand all the same', async () => {
+  const b = await harness.create({ name: 'b' });
+  const { address } = b.transport;
+  await b.transport.close();
+  const links = pool();
+  links.send(b.id, 'ping', byte(1), () => [address]);
+  await harness.pass(2100);
+  expect(unreached).toHaveLength(1);
+  const again = await harness.create({ name: 'b', address, like: b });
+  // As a dial that was under way by then would do.
+  a.transport.connect(address);
+  await harness.until(() => links.isLinked(again.id), 'linked');
+  a.transport.disconnect(address);
+  expect(links.size).toBe(1);
 });
 
 test('when it is closed nothing is dialled any more', async () => {
@@ -221,4 +250,46 @@ test('when it is closed nothing is dialled any more', async () => {
   expect(links.send(b.id, 'ping', byte(1), () => [address])).toBe(false);
   await harness.pass(3000);
   expect(a.events).toHaveLength(0);
+});
+
+test('a link on which nothing is said either way is given up after a minute or so', async () => {
+  const b = await harness.create({ name: 'b' });
+  const c = await harness.create({ name: 'c' });
+  const links = pool();
+  const speak = (node: TestNode): boolean => links.send(node.id, 'ping', byte(1), () => [node.transport.address]);
+  speak(b);
+  speak(c);
+  await harness.until(() => b.frames.length > 0 && c.frames.length > 0, 'both frames');
+  // One is spoken to, the other speaks.
+  for (let i = 0; i < 5; i++) {
+    await harness.pass(40_000);
+    speak(b);
+    links.heard(c.id);
+    expect(links.size).toBe(2);
+  }
+  await harness.pass(40_000);
+  speak(b);
+  expect(links.size).toBe(2);
+  await harness.pass(60_000);
+  expect(links.size).toBe(1);
+  expect(a.transport.peer(c.id)).toBeUndefined();
+  expect(a.transport.peer(b.id)).toBeDefined();
+  // It is dialled again when it is needed again.
+  speak(c);
+  await harness.until(() => c.frames.length === 2, 'the frame');
+});
+
+test('a link on which its peer may wait, or that somebody keeps by now, is not given up for being idle', async () => {
+  const b = await harness.create({ name: 'b' });
+  const c = await harness.create({ name: 'c' });
+  const links = pool();
+  waiting.add(b.id);
+  for (const node of [b, c]) links.send(node.id, 'ping', byte(1), () => [node.transport.address]);
+  await harness.until(() => b.frames.length > 0 && c.frames.length > 0, 'both frames');
+  kept.add(c.id);
+  await harness.pass(300_000);
+  for (const node of [b, c]) expect(links.isLinked(node.id)).toBe(true);
+  waiting.clear();
+  await harness.pass(30_000);
+  expect(links.isLinked(b.id)).toBe(false);
 });

@@ -403,9 +403,15 @@ export class Agent implements KvorumNode {
     logger.info({ node: name, id: this.id, cluster: map.clusterId, address: this.address }, 'joined as an agent');
   }
 
-  /** Who is dead answers nobody: what it was asked is not waited for, though its link may stand. */
+  /**
+   * Who is dead answers nobody: what it was asked is not waited for, though its link may stand. That goes too, for should the member be alive after all, it would answer on it to what was asked
+   * before.
+   */
   #heard({ event, id }: MemberEffect): void {
-    if (event === 'dead') this.#upstream.down(id);
+    if (event === 'dead' && this.#upstream.has(id)) {
+      this.#upstream.down(id);
+      this.#transport.hangUp(id);
+    }
     // It may have been forgotten meanwhile, and come anew.
     const peer = event === 'alive-again' || event === 'up' ? this.#transport.peer(id) : undefined;
     if (peer !== undefined && !isAgent(peer.hello) && !this.#upstream.has(id)) this.#upstream.up(peer);
@@ -463,6 +469,7 @@ export class Agent implements KvorumNode {
     if (this.#joining?.frame(from, channel, frame) === true) return;
     const joined = this.#joined;
     if (joined === null || this.#failure !== null) return;
+    this.#links.heard(from);
     switch (channel) {
       case 'ping':
       case 'gossip':

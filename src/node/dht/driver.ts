@@ -32,6 +32,8 @@ export interface DhtDriverOptions {
   readonly peer: (id: NodeId) => Peer | undefined;
   /** Where a peer is to be found beside what the DHT says of it: as gossip has it. */
   readonly addressesOf?: (id: NodeId) => readonly string[];
+  /** Gossip takes this peer for alive, and tells of all that it hears of: as `DhtOptions.vouches`. */
+  readonly isAlive?: (id: NodeId) => boolean;
   readonly tuning?: Partial<DhtTuning>;
 }
 
@@ -102,7 +104,7 @@ export class DhtDriver {
 
   constructor(options: DhtDriverOptions) {
     this.#options = options;
-    const { env, identity, clusterId, tuning } = options;
+    const { env, identity, clusterId, isAlive, tuning } = options;
     const signatures = new Signatures(identity.privateKey);
     this.#signatures = signatures;
     const rules = { idOf: (peerId: string) => signatures.idOf(peerId), wallMs: () => env.wallTime() };
@@ -119,6 +121,7 @@ export class DhtDriver {
         if (reason !== null) this.#objections[reason] = (this.#objections[reason] ?? 0) + 1;
         return reason === null;
       },
+      ...(isAlive !== undefined && { vouches: (peerId) => isAlive(signatures.idOf(peerId) ?? '') }),
       tuning: { ...TUNING, ...tuning },
     });
   }

@@ -22,8 +22,8 @@ export interface MovedPeersOptions {
 const LOOK_EVERY_MS = 10_000;
 const MAX_LOOK_EVERY_MS = 3_600_000;
 const LOOK_TIMEOUT_MS = 5000;
-/** When a part of the network is gone, most of what is looked for is not there. */
-const MAX_LOOKS = 4;
+/** When a part of the network is gone, or this process is too slow to reach anybody in time, a look-up more is of no use, and each dials many. */
+const MAX_LOOKS = 1;
 const MAX_REMEMBERED = 1024;
 
 export class MovedPeers {

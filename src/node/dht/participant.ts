@@ -57,6 +57,7 @@ export class Participant {
       links,
       peer: (id) => transport.peer(id),
       addressesOf: (id) => gossip.member(id)?.addresses ?? [],
+      isAlive: (id) => gossip.member(id)?.state === 'alive',
     });
     const { driver } = this;
     this.#presence = new Presence({
@@ -65,6 +66,7 @@ export class Participant {
       logger,
       group,
       provides: options.hasReplica,
+      peers: () => driver.stats().contacts,
       card: () => ({
         ...{ id: identity.id, name, role: options.role(), addresses: [options.address()] },
         http: options.http() || null,

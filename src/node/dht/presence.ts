@@ -7,8 +7,10 @@ import { encodeCard } from './card.ts';
 import type { DhtDriver, Finding } from './driver.ts';
 
 export interface PresenceOptions {
-  readonly env: Pick<Environment, 'after'>;
+  readonly env: Pick<Environment, 'after' | 'random'>;
   readonly driver: DhtDriver;
+  /** Peers that are known. */
+  readonly peers: () => number;
   readonly logger: Logger;
   /** As of now. */
   readonly card: () => NodeCard;
@@ -19,6 +21,12 @@ export interface PresenceOptions {
 
 /** Several changes in a row are one. */
 const SETTLE_MS = 200;
+/**
+ * What a node without a replica says of itself is needed by few, and seldom, and to publish it makes links to some twenty others, or forty: so many that start together take
+ * a second each. Of a few each is linked with all the others anyway.
+ */
+const SPREAD_MS = 1000;
+const FEW_PEERS = 20;
 /** Nobody was there to keep it. Later than after so many times the core tries again by itself, once a minute. */
 const RETRY_MS = 5000;
 const MAX_RETRIES = 6;
@@ -29,6 +37,8 @@ export class Presence {
   #told = '';
   #isProvider = false;
   #cancel: (() => void) | null = null;
+  /** It waits for longer than it takes to settle. */
+  #isSpread = false;
   #retries = 0;
   #left = false;
 
@@ -38,9 +48,17 @@ export class Presence {
 
   /** What it says of itself may be something else by now. */
   changed(): void {
-    if (this.#left || this.#cancel !== null || this.#text() === this.#told) return;
+    if (this.#left || this.#text() === this.#told) return;
+    const { env, peers, provides } = this.#options;
+    const isUrgent = provides() || this.#isProvider;
+    const spreadMs = isUrgent ? 0 : env.random() * Math.max(0, peers() - FEW_PEERS) * SPREAD_MS;
+    if (this.#cancel !== null) {
+      if (!isUrgent || !this.#isSpread) return;
+      this.#cancel();
+    }
     this.#retries = 0;
-    this.#publishAfter(SETTLE_MS);
+    this.#publishAfter(SETTLE_MS + spreadMs);
+    this.#isSpread = spreadMs > 0;
   }
 
   /**
@@ -80,6 +98,7 @@ export class Presence {
   }
 
   #publishAfter(delayMs: number): void {
+    this.#isSpread = false;
     this.#cancel = this.#options.env.after(delayMs, () => {
       this.#cancel = null;
       const told = this.#text();

@@ -52,7 +52,7 @@ export interface GossipDriverOptions {
   /** URL of its HTTP API, '' without. */
   readonly http: () => string;
   readonly metadata: Uint8Array;
-  readonly links: Pick<LinkPool, 'send' | 'drop'>;
+  readonly links: Pick<LinkPool, 'send' | 'drop' | 'isLinked'>;
   /** Who this peer proved to be; undefined while there is no link. */
   readonly peerIdOf: (id: MemberId) => PeerId | undefined;
   /** Where members are remembered over a restart; null: nowhere. */
@@ -111,6 +111,7 @@ export class GossipDriver {
       sign: (bytes) => signatures.sign(bytes),
       verify: (peerId, bytes, signature) => signatures.verify(peerId, bytes, signature),
       idOf: (peerId) => signatures.idOf(peerId),
+      isLinked: (id) => options.links.isLinked(id),
     });
   }
 
@@ -302,12 +303,13 @@ export class GossipDriver {
         break;
       case 'dead':
         logger.warn(fields, 'a member is taken for dead');
-        links.drop(id, true);
+        // A link that is up stays: it may be alive after all, and nothing is said on it otherwise until it is given up for that.
+        links.drop(id);
         break;
       case 'left':
         logger.info(fields, 'a member has left');
         // Its link stays: it may have more to say on it, and closes it itself.
-        links.drop(id, false);
+        links.drop(id);
         break;
       case 'updated':
         logger.debug(fields, 'a member says something else of itself');

@@ -41,6 +41,8 @@ export interface Cell {
   readonly seed: number;
   /** What an agent takes for each message that waited while it was blocked. */
   readonly processingMs: number;
+  /** Of an agent; null: all. */
+  readonly neighbours: number | null;
 }
 
 export interface CellResult {
@@ -64,6 +66,7 @@ export function runCell(cell: Cell): CellResult {
     processingMs: cell.processingMs,
     settings: {
       ...CONFIGURATIONS[cell.configuration],
+      neighbours: cell.neighbours ?? Infinity,
       suspicionMultiplier: 5,
       suspicionMaxMultiplier: 6,
       // What Lifeguard does not have: it would not be the paper's set-up.
@@ -115,6 +118,8 @@ function seedOf({ seed, blocked, durationMs, intervalMs, repeat }: Cell): number
 export interface Grid {
   readonly seed: number;
   readonly processingMs: number;
+  /** Null: all. Default null. */
+  readonly neighbours?: number | null;
   readonly size: 'small' | 'full';
   readonly configurations: readonly ConfigurationName[];
 }
@@ -123,11 +128,11 @@ export interface Grid {
  * `full`: the paper's, ten repeats of each. `small`: each pair of duration and interval once, with a number of blocked agents that is drawn for it, and three
  * repeats of the threshold experiment. All configurations have the same.
  */
-export function cellsOf({ seed, processingMs, size, configurations }: Grid): Cell[] {
+export function cellsOf({ seed, processingMs, neighbours = null, size, configurations }: Grid): Cell[] {
   const random = new Random(seed);
   const cells: Cell[] = [];
   const add = (cell: Pick<Cell, 'experiment' | 'blocked' | 'durationMs' | 'intervalMs' | 'repeat'>): void => {
-    for (const configuration of configurations) cells.push({ ...cell, configuration, seed, processingMs });
+    for (const configuration of configurations) cells.push({ ...cell, configuration, seed, processingMs, neighbours });
   };
   const thresholdRepeats = size === 'full' ? 10 : 3;
   for (const blocked of BLOCKED) {

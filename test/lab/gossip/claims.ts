@@ -17,9 +17,13 @@ export interface Load {
 }
 
 /** Messages a member a period in calm: a ping and an ack for each probe, whatever the size. */
-export function measureLoad(members: number, seed: number): { load: Load; memoryBytesPerPair: number } {
+export function measureLoad(
+  members: number,
+  seed: number,
+  neighbours = Infinity,
+): { load: Load; memoryBytesPerPair: number } {
   const before = memory();
-  const sim = new GossipSimulation({ nodes: members, seed });
+  const sim = new GossipSimulation({ nodes: members, seed, settings: { neighbours } });
   const memoryBytesPerPair = (memory() - before) / members ** 2;
   const periods = members >= 10_000 ? 8 : 30;
   const counts: number[] = [];
@@ -49,7 +53,13 @@ export interface Detection {
  * First detection. `aligned`: periods that all members begin together, as SWIM's analysis has it, and crashes just before one begins: e/(e − 1) periods, the
  * one in which it is found included. Else each has its own phase and crashes come at any time.
  */
-export function measureDetection(members: number, seed: number, aligned: boolean, least: number): Detection {
+export function measureDetection(
+  members: number,
+  seed: number,
+  aligned: boolean,
+  least: number,
+  neighbours = Infinity,
+): Detection {
   const perRun = Math.max(1, Math.floor(members / 25));
   const periods: number[] = [];
   const random = new Random(seed);
@@ -60,7 +70,7 @@ export function measureDetection(members: number, seed: number, aligned: boolean
       nodes: members,
       seed: random.uint32(),
       // What is found is not passed on: only the first to find it is asked for.
-      settings: { stagger: !aligned, gossipPeers: 0 },
+      settings: { stagger: !aligned, gossipPeers: 0, neighbours },
       onMember: (_, { event, id }, nowMs) => {
         if (event === 'suspect' && !first.has(id)) first.set(id, nowMs);
       },
@@ -101,12 +111,23 @@ export interface Dissemination {
 }
 
 /** Rounds of gossip until 99 % have heard: pushed to three members in each, no probes and no exchange of tables. */
-export function measureDissemination(members: number, seed: number, runs: number): Dissemination {
+export function measureDissemination(
+  members: number,
+  seed: number,
+  runs: number,
+  neighbours = Infinity,
+): Dissemination {
   let heard = 0;
   const sim = new GossipSimulation({
     nodes: members,
     seed,
-    settings: { stagger: false, probeIntervalMs: 1e9, pushPullIntervalMs: 1e9, deadRetryIntervalMs: 1e9 },
+    settings: {
+      stagger: false,
+      probeIntervalMs: 1e9,
+      pushPullIntervalMs: 1e9,
+      deadRetryIntervalMs: 1e9,
+      neighbours,
+    },
     onMember: (_, { event }) => {
       if (event === 'updated') heard++;
     },
@@ -146,7 +167,7 @@ export interface Merge {
 }
 
 /** Halves that are apart for longer than the dead stay on the list of the active. */
-export function measureMerge(members: number, seed: number, runs: number): Merge {
+export function measureMerge(members: number, seed: number, runs: number, neighbours = Infinity): Merge {
   const splitSeconds = 600;
   const seconds: number[] = [];
   const curve: number[] = [];
@@ -156,6 +177,7 @@ export function measureMerge(members: number, seed: number, runs: number): Merge
     const sim = new GossipSimulation({
       nodes: members,
       seed: seed + run,
+      settings: { neighbours },
       onMember: (_, { event }) => {
         if (healed && event === 'dead') deaths++;
       },

@@ -17,6 +17,7 @@ const USAGE = `Usage: npm run lab -- gossip [options]
   --only LIST           of lifeguard, load, detection, dissemination, merge (default: all)
   --configurations LIST of SWIM, LHA-Probe, LHA-Suspicion, Buddy, Lifeguard (default: all; SWIM is needed to compare with)
   --processing-us N     what a blocked agent takes afterwards for each message that waited for it (default 20)
+  --neighbours N        whom each member probes and gossips to; all (default), as in the papers
   --sizes LIST          of clusters for load, detection and dissemination (default 128,1000,10000)
   --workers N           threads, at most 2 (default 2)`;
 
@@ -36,6 +37,8 @@ interface Settings {
   readonly parts: ReadonlySet<Part>;
   readonly configurations: readonly ConfigurationName[];
   readonly processingMs: number;
+  /** Null: all. */
+  readonly neighbours: number | null;
   readonly sizes: readonly number[];
   readonly workers: number;
 }
@@ -75,6 +78,7 @@ function settingsOf(args: readonly string[]): Settings | null {
       only: { type: 'string', default: PARTS.join(',') },
       configurations: { type: 'string', default: Object.keys(CONFIGURATIONS).join(',') },
       'processing-us': { type: 'string', default: '20' },
+      neighbours: { type: 'string', default: 'all' },
       sizes: { type: 'string', default: SIZES.join(',') },
       workers: { type: 'string', default: '2' },
       help: { type: 'boolean', default: false },
@@ -90,6 +94,7 @@ function settingsOf(args: readonly string[]): Settings | null {
     parts: new Set(listOf('only', values.only, PARTS)),
     configurations: listOf('configurations', values.configurations, Object.keys(CONFIGURATIONS) as ConfigurationName[]),
     processingMs: number('processing-us', values['processing-us'], 0, 10_000) / 1000,
+    neighbours: values.neighbours === 'all' ? null : number('neighbours', values.neighbours, 1, 20_000),
     sizes: values.sizes.split(',').map((size) => number('sizes', size, 16, 20_000)),
     workers: number('workers', values.workers, 1, 2),
   };
@@ -111,12 +116,13 @@ function number(name: string, text: string, least: number, most: number): number
 
 function loadAndDetection(settings: Settings, broken: string[]): void {
   const { sizes, seed, parts } = settings;
+  const neighbours = settings.neighbours ?? Infinity;
   const loads = [];
   if (parts.has('load')) {
     console.log('\nMessages a member a period, in calm (SWIM: constant)\n');
     console.log('| members | messages | deviation between periods | bytes a (node, member) pair |\n|---|---|---|---|');
     for (const members of sizes) {
-      const { load, memoryBytesPerPair } = measureLoad(members, seed);
+      const { load, memoryBytesPerPair } = measureLoad(members, seed, neighbours);
       loads.push(load);
       console.log(
         `| ${members} | ${load.mean.toFixed(3)} | ${load.deviation.toFixed(3)} | ${memoryBytesPerPair.toFixed(1)} |`,
@@ -133,8 +139,8 @@ function loadAndDetection(settings: Settings, broken: string[]): void {
     );
     console.log('|---|---|---|---|---|---|');
     for (const members of sizes) {
-      const aligned = measureDetection(members, seed, true, 400);
-      const staggered = measureDetection(members, seed, false, 400);
+      const aligned = measureDetection(members, seed, true, 400, neighbours);
+      const staggered = measureDetection(members, seed, false, 400, neighbours);
       detections.push(aligned);
       const spread = ({ mean, interval: { low, high } }: typeof aligned): string =>
         `${mean.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
@@ -154,7 +160,12 @@ function dissemination(settings: Settings): void {
   );
   const published: Readonly<Record<number, number>> = { 128: 5.7, 1000: 7, 10_000: 9 };
   const results = settings.sizes.map((members) => {
-    const result = measureDissemination(members, settings.seed, members >= 10_000 ? 20 : 50);
+    const result = measureDissemination(
+      members,
+      settings.seed,
+      members >= 10_000 ? 20 : 50,
+      settings.neighbours ?? Infinity,
+    );
     const { runs, mean, deviation, least } = result;
     console.log(
       `| ${[members, runs, mean.toFixed(2), deviation.toFixed(2), `${(100 * least).toFixed(2)} %`, published[members] ?? ''].join(' | ')} |`,
@@ -166,7 +177,7 @@ function dissemination(settings: Settings): void {
 }
 
 function merge(settings: Settings, broken: string[]): void {
-  const result = measureMerge(128, settings.seed, 5);
+  const result = measureMerge(128, settings.seed, 5, settings.neighbours ?? Infinity);
   const seconds = result.seconds.map((value) => value.toFixed(1)).join(', ');
   console.log(
     `\nTwo halves of ${result.members}, apart for ${result.splitSeconds} s: whole again after ${seconds} s, ${result.deaths} called dead over it`,
@@ -177,8 +188,8 @@ function merge(settings: Settings, broken: string[]): void {
 }
 
 async function lifeguard(settings: Settings, broken: string[]): Promise<void> {
-  const { seed, processingMs, grid, configurations, out, workers } = settings;
-  const cells = cellsOf({ seed, processingMs, size: grid, configurations });
+  const { seed, processingMs, neighbours, grid, configurations, out, workers } = settings;
+  const cells = cellsOf({ seed, processingMs, neighbours, size: grid, configurations });
   console.log(`\nLifeguard: ${cells.length} runs, ${grid} grid, seed ${seed}, ${processingMs * 1000} µs a message`);
   const began = performance.now();
   const done = await runAll(cells, join(out, 'cells.jsonl'), workers, (count, of) => {

@@ -32,7 +32,7 @@ describe('the table', () => {
   const done = (configuration: ConfigurationName, intervalMs: number, result: Partial<CellResult>): Done => ({
     cell: {
       ...{ configuration, experiment: intervalMs === 0 ? 'threshold' : 'interval', blocked: 4, durationMs: 8192 },
-      ...{ intervalMs, repeat: 0, seed: 1, processingMs: 0.02 },
+      ...{ intervalMs, repeat: 0, seed: 1, processingMs: 0.02, neighbours: null },
     } satisfies Cell,
     result: { falsePositives: 0, falsePositivesAtHealthy: 0, firstMs: [], fullMs: [], events: 0, ...result },
   });

@@ -21,8 +21,18 @@ function wholeLines(text: string): string {
 
 /** Of everything that the result depends on but the program itself. */
 function keyOf(cell: Cell): string {
-  const { experiment, configuration, blocked, durationMs, intervalMs, repeat, seed, processingMs } = cell;
-  return [experiment, configuration, blocked, durationMs, intervalMs, repeat, seed, processingMs].join(' ');
+  const { experiment, configuration, blocked, durationMs, intervalMs, repeat, seed, processingMs, neighbours } = cell;
+  return [
+    experiment,
+    configuration,
+    blocked,
+    durationMs,
+    intervalMs,
+    repeat,
+    seed,
+    processingMs,
+    neighbours ?? 'all',
+  ].join(' ');
 }
 
 export async function runAll(
