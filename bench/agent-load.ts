@@ -30,8 +30,8 @@ export interface Known {
   readonly baseMiB: number;
 }
 
-/** The grain of the times. */
-const LOOK_EVERY_MS = 20;
+/** The grain of the times. To look costs each agent as much as a few messages. */
+const LOOK_EVERY_MS = 200;
 
 const options = JSON.parse(process.argv[2] ?? '') as AgentLoadOptions;
 const baseMiB = process.memoryUsage().rss / 1024 / 1024;

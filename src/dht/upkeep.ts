@@ -59,6 +59,7 @@ export class Upkeep {
     // A shell that vouches for peers tells of them all: nobody has to be looked for.
     if (this.#state.options.vouches !== undefined && table.hasLive) {
       this.#isJoined = true;
+      this.#selfLookedUpMs = nowMs;
       return;
     }
     this.#isJoining = true;

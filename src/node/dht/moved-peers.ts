@@ -15,6 +15,9 @@ export interface MovedPeersOptions {
   readonly env: Pick<Environment, 'now'>;
   readonly driver: Pick<DhtDriver, 'get' | 'stats'>;
   readonly links: Pick<LinkPool, 'redirect'>;
+  readonly isAgent: (id: NodeId) => boolean;
+  /** Whether it may be looked up now. */
+  readonly mayLook: (id: NodeId) => boolean;
   readonly logger: Logger;
 }
 
@@ -22,6 +25,8 @@ export interface MovedPeersOptions {
 const LOOK_EVERY_MS = 10_000;
 const MAX_LOOK_EVERY_MS = 3_600_000;
 const LOOK_TIMEOUT_MS = 5000;
+/** Of agents, of which there may be many, one is looked up in so long: each of them is linked with members by itself. */
+const AGENT_EVERY_MS = 30_000;
 /** When a part of the network is gone, or this process is too slow to reach anybody in time, a look-up more is of no use, and each dials many. */
 const MAX_LOOKS = 1;
 const MAX_REMEMBERED = 1024;
@@ -31,6 +36,8 @@ export class MovedPeers {
   /** When each was looked up last, the longest ago first. */
   readonly #looked = new Map<NodeId, { readonly atMs: number; readonly waitMs: number }>();
   #looking = 0;
+  /** Not before is another agent looked up. */
+  #agentMs = -Infinity;
   #found = 0;
 
   constructor(options: MovedPeersOptions) {
@@ -44,12 +51,14 @@ export class MovedPeers {
 
   /** It does not answer at any of the addresses that were tried. */
   look(id: NodeId, tried: readonly string[]): void {
-    const { driver, env } = this.#options;
+    const { driver, env, isAgent, mayLook } = this.#options;
     const now = env.now();
     const last = this.#looked.get(id);
+    if (!mayLook(id) || (isAgent(id) && now < this.#agentMs)) return;
     if (this.#looking >= MAX_LOOKS || (last !== undefined && now - last.atMs < last.waitMs)) return;
     // With nobody to ask, asking only dials them all.
     if (!driver.stats().joined) return;
+    if (isAgent(id)) this.#agentMs = now + AGENT_EVERY_MS;
     this.#looked.delete(id);
     const waitMs = last === undefined ? LOOK_EVERY_MS : Math.min(2 * last.waitMs, MAX_LOOK_EVERY_MS);
     this.#looked.set(id, { atMs: now, waitMs });

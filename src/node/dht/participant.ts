@@ -31,12 +31,14 @@ export interface ParticipantOptions {
   readonly http: () => string;
   /** It has a replica of the group, as a voter or a learner. */
   readonly hasReplica: () => boolean;
-  readonly gossip: Pick<GossipDriver, 'member' | 'members'>;
+  readonly gossip: Pick<GossipDriver, 'member' | 'members' | 'stats'>;
   readonly links: LinkPool;
   readonly transport: Pick<Transport, 'peer' | 'peers'>;
   readonly logger: Logger;
 }
 
+/** Of gossip, 0 is best: one is what a single lost answer makes. */
+const MAX_HEALTH_SCORE = 1;
 /** Of `group/1`. */
 const FIND_TIMEOUT_MS = 5000;
 
@@ -60,6 +62,8 @@ export class Participant {
       isAlive: (id) => gossip.member(id)?.state === 'alive',
     });
     const { driver } = this;
+    const isWell = (): boolean => gossip.stats().health <= MAX_HEALTH_SCORE;
+    const isAgent = (id: NodeId): boolean => gossip.member(id)?.role === 'agent';
     this.#presence = new Presence({
       env,
       driver,
@@ -67,13 +71,19 @@ export class Participant {
       group,
       provides: options.hasReplica,
       peers: () => driver.stats().contacts,
+      isWell,
       card: () => ({
         ...{ id: identity.id, name, role: options.role(), addresses: [options.address()] },
         http: options.http() || null,
       }),
     });
     this.hosting = new Hosting({ env, driver, logger });
-    this.#moved = new MovedPeers({ env, driver, links, logger });
+    this.#moved = new MovedPeers({
+      ...{ env, driver, links, logger },
+      isAgent,
+      // Replicas need each other. Whoever else reaches nobody may be too slow for it itself, and would dial all the more.
+      mayLook: (id) => (options.hasReplica() && !isAgent(id)) || isWell(),
+    });
   }
 
   /** Begins, with those who are known by other means. */

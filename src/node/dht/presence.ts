@@ -11,6 +11,8 @@ export interface PresenceOptions {
   readonly driver: DhtDriver;
   /** Peers that are known. */
   readonly peers: () => number;
+  /** This process does what it has to in time. */
+  readonly isWell: () => boolean;
   readonly logger: Logger;
   /** As of now. */
   readonly card: () => NodeCard;
@@ -22,11 +24,13 @@ export interface PresenceOptions {
 /** Several changes in a row are one. */
 const SETTLE_MS = 200;
 /**
- * What a node without a replica says of itself is needed by few, and seldom, and to publish it makes links to some twenty others, or forty: so many that start together take
- * a second each. Of a few each is linked with all the others anyway.
+ * What a node without a replica says of itself is needed by few, and seldom, and to publish it makes links to some twenty others, or forty. So many that start together take a second each, and none
+ * does it while it is slow itself. Of a few peers each is linked with all the others anyway.
  */
 const SPREAD_MS = 1000;
 const FEW_PEERS = 20;
+const PUT_OFF_MS = 5000;
+const MAX_PUT_OFFS = 60;
 /** Nobody was there to keep it. Later than after so many times the core tries again by itself, once a minute. */
 const RETRY_MS = 5000;
 const MAX_RETRIES = 6;
@@ -37,8 +41,8 @@ export class Presence {
   #told = '';
   #isProvider = false;
   #cancel: (() => void) | null = null;
-  /** It waits for longer than it takes to settle. */
-  #isSpread = false;
+  /** It waits for its place among many, or until this process is well. */
+  #isPutOff = false;
   #retries = 0;
   #left = false;
 
@@ -49,16 +53,12 @@ export class Presence {
   /** What it says of itself may be something else by now. */
   changed(): void {
     if (this.#left || this.#text() === this.#told) return;
-    const { env, peers, provides } = this.#options;
-    const isUrgent = provides() || this.#isProvider;
-    const spreadMs = isUrgent ? 0 : env.random() * Math.max(0, peers() - FEW_PEERS) * SPREAD_MS;
     if (this.#cancel !== null) {
-      if (!isUrgent || !this.#isSpread) return;
+      if (!this.#isUrgent || !this.#isPutOff) return;
       this.#cancel();
     }
     this.#retries = 0;
-    this.#publishAfter(SETTLE_MS + spreadMs);
-    this.#isSpread = spreadMs > 0;
+    this.#publishAfter(SETTLE_MS);
   }
 
   /**
@@ -98,18 +98,37 @@ export class Presence {
   }
 
   #publishAfter(delayMs: number): void {
-    this.#isSpread = false;
-    this.#cancel = this.#options.env.after(delayMs, () => {
-      this.#cancel = null;
-      const told = this.#text();
-      this.#told = told;
-      this.#publish().then(
-        (findings) => {
-          if (findings.some(({ result }) => result.outcome === 'alone')) this.#retry();
-        },
-        (error: unknown) => this.#failed(error),
-      );
-    });
+    this.#isPutOff = false;
+    this.#cancel = this.#options.env.after(delayMs, () => this.#publishOr(0));
+  }
+
+  /** Who has a replica, or has it no more, says so at once. */
+  get #isUrgent(): boolean {
+    return this.#isProvider || this.#options.provides();
+  }
+
+  /** Publishes, or puts it off, which was done so often already. */
+  #publishOr(putOffs: number): void {
+    const { env, isWell, peers } = this.#options;
+    if (this.#isUrgent || putOffs >= MAX_PUT_OFFS) return this.#publishNow();
+    // Who came just now knows few of those that there are, and not yet how it is itself.
+    const others = putOffs === 1 ? Math.max(0, peers() - FEW_PEERS) : 0;
+    if (putOffs > 0 && others === 0 && isWell()) return this.#publishNow();
+    const delayMs = others === 0 ? PUT_OFF_MS : env.random() * others * SPREAD_MS;
+    this.#isPutOff = true;
+    this.#cancel = env.after(delayMs, () => this.#publishOr(putOffs + 1));
+  }
+
+  #publishNow(): void {
+    this.#cancel = null;
+    this.#isPutOff = false;
+    this.#told = this.#text();
+    this.#publish().then(
+      (findings) => {
+        if (findings.some(({ result }) => result.outcome === 'alone')) this.#retry();
+      },
+      (error: unknown) => this.#failed(error),
+    );
   }
 
   #publish(): Promise<Finding[]> {

@@ -67,6 +67,8 @@ describe('members and agents', () => {
     const { node } = await agent('a1');
     await cluster.advance(1000);
     expect(await replicas('a1')).toEqual(['n1', 'n2', 'n3']);
+    // An agent is in no hurry.
+    await cluster.advance(5000);
     expect(await cluster.run(dht('n2').lookup({ node: node.id }))).toMatchObject({
       node: { id: node.id, name: 'a1', role: 'agent', addresses: ['a1:1'], http: null },
     });

@@ -12,9 +12,10 @@ interface Scene {
   readonly dialled: unknown[];
   nowMs: number;
   joined: boolean;
+  mayLook: boolean;
 }
 
-function setUp(addresses: readonly string[] | null): Scene {
+function setUp(addresses: readonly string[] | null, agents: readonly string[] = []): Scene {
   const [asked, dialled]: [string[], unknown[]] = [[], []];
   const card = { id: ID, name: 'x', role: 'agent', addresses: addresses ?? [], http: null } as const;
   const value = encodeEnvelope({ name: `node/${ID}`, body: encodeCard(card) });
@@ -28,8 +29,12 @@ function setUp(addresses: readonly string[] | null): Scene {
   } as Pick<DhtDriver, 'get' | 'stats'>;
   const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
   const links = { redirect: (...what: unknown[]): boolean => dialled.push(what) > 0 };
-  const moved = new MovedPeers({ env: { now: () => scene.nowMs }, driver, links, logger });
-  const scene: Scene = { moved, asked, dialled, nowMs: 0, joined: true };
+  const moved = new MovedPeers({
+    ...{ env: { now: () => scene.nowMs }, driver, links, logger },
+    isAgent: (id) => agents.includes(id),
+    mayLook: () => scene.mayLook,
+  });
+  const scene: Scene = { moved, asked, dialled, nowMs: 0, joined: true, mayLook: true };
   return scene;
 }
 
@@ -78,4 +83,23 @@ test('nobody is looked up while there is nobody to ask', () => {
   scene.joined = true;
   scene.moved.look(ID, ['old:1']);
   expect(scene.asked).toHaveLength(1);
+});
+
+test('of agents one is looked up in half a minute, whoever it is', async () => {
+  const scene = setUp(null, ['1', '2', '3']);
+  const look = async (...ids: string[]): Promise<void> => {
+    for (const id of ids) {
+      scene.moved.look(id, []);
+      await settled();
+    }
+  };
+  await look('1', '2', '3', ID);
+  expect(scene.asked).toEqual(['node/1', `node/${ID}`]);
+  scene.nowMs = 30_000;
+  await look('2', '3');
+  expect(scene.asked.slice(2)).toEqual(['node/2']);
+  scene.nowMs = 60_000;
+  scene.mayLook = false;
+  await look('3', '78');
+  expect(scene.asked).toHaveLength(3);
 });

@@ -142,7 +142,7 @@ export class TestPeer {
     this.hosting = new Hosting({ env, driver, logger: SILENT });
     const { hosting } = this;
     this.dht = new DhtService((action) => action({ driver, hosting }));
-    this.moved = new MovedPeers({ env, driver, links, logger: SILENT });
+    this.moved = new MovedPeers({ env, driver, links, logger: SILENT, isAgent: () => false, mayLook: () => true });
     for (const peer of contacts) this.knows(peer);
   }
 

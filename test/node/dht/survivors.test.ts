@@ -40,7 +40,7 @@ test('a node that comes back with its clock behind says where it is all the same
   a1.options = { ...a1.options, dataDir: 'kept' };
   a1.jumpClock(3_600_000);
   await joined(a1);
-  await cluster.advance(5000);
+  await cluster.advance(6000);
   const { id } = a1.node;
   const where = async (): Promise<readonly string[] | undefined> =>
     (await cluster.run(cluster.node('n1').node.dht.lookup({ node: id }))).node?.addresses;
@@ -50,7 +50,7 @@ test('a node that comes back with its clock behind says where it is all the same
   a1.options = { ...a1.options, advertise: 'elsewhere:1' };
   await joined(a1);
   expect(a1.node.id).toBe(id);
-  await cluster.advance(5000);
+  await cluster.advance(6000);
   expect(await where()).toEqual(['elsewhere:1']);
 });
 
