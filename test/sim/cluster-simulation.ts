@@ -100,7 +100,8 @@ export class ClusterSimulation {
         const { writeMs, jitterMs } = plan.disk;
         return (writeMs + writes.float() * jitterMs) * (this.#faults.weather.writeFactor.get(name) ?? 1);
       },
-      clockRate: (name) => plan.clockRates[Number(name.slice(1)) - 1] ?? 1,
+      // Whoever is added runs like one of the first: by their clocks it is judged what came too soon or too late.
+      clockRate: (name) => plan.clockRates[(Number(name.slice(1)) - 1) % plan.clockRates.length] ?? 1,
       platform: this.#observer.platform,
       ended: (node) => {
         this.#observer.ended(node);
