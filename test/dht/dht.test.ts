@@ -348,6 +348,51 @@ describe('ping before evict (§2.2)', () => {
   });
 });
 
+describe('a node whose shell vouches for others', () => {
+  const [there, gone] = ['there', 'gone'].map((name) => contactOf(name)) as [Contact, Contact];
+  const tuning = { probeIdleMs: 20_000, upkeepIntervalMs: 10_000 };
+
+  it('has joined as soon as it knows somebody, without a word, and looks itself up when it is time to', () => {
+    const dht = createDht({ ...optionsOf('self', { ...tuning, refreshIntervalMs: 60_000 }), vouches: () => true });
+    expect(dht.stats().joined).toBe(false);
+    dht.addContact(there, 0);
+    expect([dht.stats().joined, takeAll(dht).sent]).toEqual([true, []]);
+    let firstMs: number | null = null;
+    for (let nowMs = 0; nowMs <= 100_000 && firstMs === null; nowMs += 1000) {
+      dht.tick(nowMs);
+      if (takeAll(dht).sent.some(({ message }) => message.type === 'FindNode')) firstMs = nowMs;
+    }
+    expect(firstMs).toBeGreaterThanOrEqual(60_000);
+  });
+
+  it('asks nobody whether he is there who is, only those for whom it does not', () => {
+    const dht = createDht({ ...optionsOf('self', tuning), vouches: (peerId) => peerId === there.peerId });
+    for (const contact of [there, gone]) dht.addContact(contact, 0);
+    const pinged = new Set<string>();
+    for (let nowMs = 0; nowMs <= 200_000; nowMs += 1000) {
+      dht.tick(nowMs);
+      for (const { to, message } of takeAll(dht).sent) if (message.type === 'Ping') pinged.add(to.peerId);
+    }
+    expect([...pinged]).toEqual([gone.peerId]);
+  });
+
+  it('asks one for whom it does all the same when it did not answer', () => {
+    const dht = createDht({ ...optionsOf('self', tuning), vouches: () => true });
+    dht.addContact(there, 0);
+    dht.get(KEY, 0);
+    const [asked] = takeAll(dht).sent as [Sent];
+    dht.requestFailed(asked.message.rpc, 1);
+    takeAll(dht);
+    expect(dht.stats().failing).toBe(1);
+    const pinged: string[] = [];
+    for (let nowMs = 1; nowMs <= 30_000; nowMs += 1000) {
+      dht.tick(nowMs);
+      for (const { to, message } of takeAll(dht).sent) if (message.type === 'Ping') pinged.push(to.peerId);
+    }
+    expect(pinged).toContain(there.peerId);
+  });
+});
+
 describe('a node that nobody answers', () => {
   /** How often it tried to join in ten minutes. */
   function joins(everyMs: number): number {

@@ -4,6 +4,7 @@ import { inRoom } from '../types.ts';
 const BROADCASTS = 'src/gossip/broadcasts.ts';
 const EXCHANGE = 'src/gossip/exchange.ts';
 const GOSSIP = 'src/gossip/gossip.ts';
+const NEIGHBOURHOOD = 'src/gossip/neighbourhood.ts';
 const PROBE = 'src/gossip/probe.ts';
 const SUSPICION = 'src/gossip/suspicion.ts';
 const TABLE = 'src/gossip/table.ts';
@@ -157,5 +158,33 @@ export const gossip = inRoom('gossip', [
     about: 'Each statement is passed on λ log n times and no more (SWIM §4.1).',
     find: '      if (broadcast.transmits >= limit) this.#bySlot.delete(broadcast.slot);\n      else this.#tier(broadcast.transmits).push(broadcast);',
     replace: '      this.#tier(Math.min(broadcast.transmits, limit)).push(broadcast);',
+  },
+  {
+    name: 'neighbours-of-one-side',
+    file: NEIGHBOURHOOD,
+    about: 'Who is near to a member has that member near: else some are watched by nobody.',
+    find: '  let hash = mixed(left) ^ mixed(right);',
+    replace: '  let hash = mixed(left) ^ right;',
+  },
+  {
+    name: 'neighbours-of-before',
+    file: NEIGHBOURHOOD,
+    about: 'Neighbours are chosen among those that are there now.',
+    find: '    if (this.#version !== version) {',
+    replace: '    if (this.#version < 0) {',
+  },
+  {
+    name: 'news-to-nobody-while-alone',
+    file: GOSSIP,
+    about: 'Who is linked with no neighbour tells the news all the same.',
+    find: '    return linked.length > 0 ? linked : this.#near.pick(count, hears);',
+    replace: '    return isLinked !== undefined ? linked : this.#near.pick(count, hears);',
+  },
+  {
+    name: 'strangers-asked-for-help',
+    file: NEIGHBOURHOOD,
+    about: 'Those are asked first to ping a member that are near to it too.',
+    find: 'fitting.filter((slot) => this.#areNear(slot, target))',
+    replace: 'fitting.filter((slot) => !this.#areNear(slot, target))',
   },
 ]);
