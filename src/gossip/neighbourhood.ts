@@ -40,20 +40,10 @@ export class Neighbourhood {
   pickHelpers(count: number, target: number, fits: (slot: number) => boolean): number[] {
     if (this.isWhole) return this.#table.pick(count, fits);
     const fitting = this.#list().filter(fits);
-    const common = this.#table.draw(
-      count,
-      fitting.filter((slot) => this.#areNear(slot, target)),
-    );
-    const missing = count - common.length;
-    return missing === 0
-      ? common
-      : [
-          ...common,
-          ...this.#table.draw(
-            missing,
-            fitting.filter((slot) => !common.includes(slot)),
-          ),
-        ];
+    const near = fitting.filter((slot) => this.#areNear(slot, target));
+    const common = this.#table.draw(count, near);
+    const rest = fitting.filter((slot) => !common.includes(slot));
+    return [...common, ...this.#table.draw(count - common.length, rest)];
   }
 
   #list(): readonly number[] {
