@@ -65,7 +65,7 @@ describe('neighbours', () => {
     const table = tableOf(200);
     const near = new Neighbourhood(table, WANTED);
     const before = near.pick(1000, () => true);
-    expect(before.toSorted()).toEqual([...table.active()].filter((slot) => near.includes(slot)).toSorted());
+    expect(new Set(before)).toEqual(new Set([...table.active()].filter((slot) => near.includes(slot))));
     for (const slot of [...table.active()].slice(0, 150)) {
       table.judge(slot, dead(Number(table.statementOf(slot).id) - 1000, 0), 0);
     }
@@ -87,8 +87,9 @@ describe('neighbours', () => {
     const common = others.filter((slot) => ids.has(table.statementOf(slot).id));
     expect(common.length).toBeGreaterThan(0);
     const helpers = near.pickHelpers(others.length, target, (slot) => slot !== target);
-    expect(helpers.slice(0, common.length).toSorted()).toEqual(common.toSorted());
-    expect(helpers.toSorted()).toEqual(others.toSorted());
+    expect(new Set(helpers.slice(0, common.length))).toEqual(new Set(common));
+    expect(helpers).toHaveLength(others.length);
+    expect(new Set(helpers)).toEqual(new Set(others));
     expect(near.pickHelpers(3, target, () => false)).toEqual([]);
   });
 });

@@ -14,6 +14,7 @@ import type { Contact, Dht, DhtEffect, DhtStats, DhtTuning, QueryId, QueryResult
 import { KvorumError } from '../../errors.ts';
 import type { NodeId } from '../../raft/types.ts';
 import type { Peer } from '../../transport/types.ts';
+import { DueTimer } from '../due-timer.ts';
 import type { Environment } from '../env.ts';
 import type { Identity } from '../identity.ts';
 import type { LinkPool } from '../links.ts';
@@ -95,8 +96,7 @@ export class DhtDriver {
   readonly #signatures: Signatures;
   readonly #waiting = new Map<QueryId, Waiting>();
   readonly #objections: Partial<Record<Objection, number>> = {};
-  #cancelTimer: (() => void) | null = null;
-  #timerMs = Infinity;
+  readonly #timer: DueTimer;
   #lastSeq = 0;
   #malformed = 0;
   #unsent = 0;
@@ -123,6 +123,14 @@ export class DhtDriver {
       },
       ...(isAlive !== undefined && { vouches: (peerId) => isAlive(signatures.idOf(peerId) ?? '') }),
       tuning: { ...TUNING, ...tuning },
+    });
+    this.#timer = new DueTimer({
+      env,
+      due: () => this.#core.nextTickMs(),
+      run: () => {
+        this.#core.tick(env.now());
+        this.#turn();
+      },
     });
   }
 
@@ -240,8 +248,7 @@ export class DhtDriver {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#cancelTimer?.();
-    this.#cancelTimer = null;
+    this.#timer.cancel();
     for (const [query, { reject, release }] of this.#waiting) {
       this.#core.cancel(query);
       release();
@@ -279,24 +286,6 @@ export class DhtDriver {
     return promise;
   }
 
-  // Time.
-
-  #arm(): void {
-    const next = this.#core.nextTickMs();
-    // One that comes too early does nothing; one more timer a message would cost more.
-    if (this.#cancelTimer !== null && this.#timerMs <= next) return;
-    this.#cancelTimer?.();
-    this.#cancelTimer = null;
-    const { env } = this.#options;
-    this.#timerMs = next;
-    if (next === Infinity) return;
-    this.#cancelTimer = env.after(Math.max(0, Math.ceil(next - env.now())), () => {
-      this.#cancelTimer = null;
-      this.#core.tick(env.now());
-      this.#turn();
-    });
-  }
-
   // What the core wants done.
 
   #turn(): void {
@@ -304,7 +293,7 @@ export class DhtDriver {
     for (let effects = this.#core.takeEffects(); effects.length > 0; effects = this.#core.takeEffects()) {
       for (const effect of effects) this.#carryOut(effect);
     }
-    if (!this.#closed) this.#arm();
+    if (!this.#closed) this.#timer.arm();
   }
 
   #carryOut(effect: DhtEffect): void {

@@ -25,6 +25,7 @@ import type {
 } from '../../gossip/index.ts';
 import type { Store } from '../../storage/types.ts';
 import type { Channel } from '../../transport/types.ts';
+import { DueTimer } from '../due-timer.ts';
 import type { Environment } from '../env.ts';
 import type { Identity } from '../identity.ts';
 import type { LinkPool } from '../links.ts';
@@ -79,8 +80,7 @@ export class GossipDriver {
   readonly #contacts = new Map<MemberId, readonly string[]>();
   readonly #listeners = new Set<() => void>();
   #told: Pick<Details, 'role' | 'addresses' | 'http'>;
-  #cancelTimer: (() => void) | null = null;
-  #timerMs = Infinity;
+  readonly #timer: DueTimer;
   #cancelRemember: (() => void) | null = null;
   /** Ends the wait of `leave`. */
   #left: (() => void) | null = null;
@@ -112,6 +112,11 @@ export class GossipDriver {
       verify: (peerId, bytes, signature) => signatures.verify(peerId, bytes, signature),
       idOf: (peerId) => signatures.idOf(peerId),
       isLinked: (id) => options.links.isLinked(id),
+    });
+    this.#timer = new DueTimer({
+      env,
+      due: () => this.#core.nextTickMs(),
+      run: (lateMs) => this.#tick(lateMs),
     });
   }
 
@@ -220,7 +225,7 @@ export class GossipDriver {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#cancelTimer?.();
+    this.#timer.cancel();
     this.#cancelRemember?.();
     this.#left?.();
     this.#listeners.clear();
@@ -228,27 +233,13 @@ export class GossipDriver {
 
   // Time.
 
-  #arm(): void {
-    const next = this.#core.nextTickMs();
-    // One that comes too early does nothing; one more timer a message would cost more.
-    if (this.#cancelTimer !== null && this.#timerMs <= next) return;
-    this.#cancelTimer?.();
-    this.#cancelTimer = null;
-    const { env } = this.#options;
-    this.#timerMs = next;
-    if (next === Infinity) return;
-    this.#cancelTimer = env.after(Math.max(0, Math.ceil(next - env.now())), () => this.#tick());
-  }
-
-  #tick(): void {
-    this.#cancelTimer = null;
-    const now = this.#options.env.now();
-    if (now - this.#timerMs >= LAG_MS) {
+  #tick(lateMs: number): void {
+    if (lateMs >= LAG_MS) {
       this.#lags++;
       this.#core.reportHealth(1);
     }
     this.refresh();
-    this.#core.tick(now);
+    this.#core.tick(this.#options.env.now());
     this.#turn();
   }
 
@@ -265,7 +256,7 @@ export class GossipDriver {
     }
     if (this.#left !== null) this.#lookWhetherLeft(this.#left);
     if (this.#closed) return;
-    this.#arm();
+    this.#timer.arm();
     if (!changed) return;
     this.#rememberLater();
     for (const listener of [...this.#listeners]) listener();

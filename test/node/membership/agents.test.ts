@@ -150,11 +150,15 @@ describe('an agent', () => {
     await cluster.until(() => cluster.leader !== null, 'somebody leads');
     // Both sides dial when they wake: what is asked over a link that gives way to another is lost with it, and the caller is told so.
     const lost: unknown[] = [];
-    const again = (): Promise<unknown> =>
-      one.node.put('k', 'v').catch((error: unknown) => {
+    const again = async (): Promise<unknown> => {
+      try {
+        return await one.node.put('k', 'v');
+      } catch (error) {
         lost.push(error);
-        return lost.length > 3 ? Promise.reject(error as Error) : again();
-      });
+        if (lost.length > 3) throw error;
+        return await again();
+      }
+    };
     await cluster.run(again());
     for (const error of lost) expect(error).toMatchObject({ code: 'ERR_UNAVAILABLE', outcome: 'unknown' });
   });
