@@ -15,7 +15,7 @@ import { Faults } from './faults.ts';
 import { judge } from './judge.ts';
 import { LogRules } from './log-rules.ts';
 import { Oracle } from './oracle.ts';
-import { Observer } from './observer.ts';
+import { Observer, type ObservedNode } from './observer.ts';
 import { recordText, Replay, type Step } from './replay.ts';
 import type { Plan } from './plan.ts';
 import { Trace, type TraceWriter } from './trace.ts';
@@ -26,6 +26,8 @@ import type { Stage, Workload } from './workloads/workload.ts';
 const CALM_MS = 60_000;
 /** Applied state is flushed when it is this old, at the latest; slow disks take their time too. */
 const FLUSHED_MS = 1000;
+/** Members that caught up are promoted one after the other, and others removed. */
+const MAX_FLUSH_ROUNDS = 30;
 const GROUP = 1;
 
 export interface SimulationReport {
@@ -186,9 +188,21 @@ export class ClusterSimulation {
     const calmMs = this.#cluster.now - start;
     this.#observer.checkConverged();
     this.#rethrow();
+    await this.#flushed();
     this.#judge();
     await this.#compareReplicas();
     return calmMs;
+  }
+
+  /** What all have applied is flushed. A member that caught up in the calm may be promoted, and another removed, until nothing more is to be done. */
+  async #flushed(): Promise<void> {
+    for (let last = -1, rounds = 0; last !== this.#lastIndex; rounds++) {
+      if (rounds === MAX_FLUSH_ROUNDS) throw new Error(`the log grows on: ${last} entries and more`);
+      last = this.#lastIndex;
+      const end = this.#cluster.now + FLUSHED_MS;
+      await this.#until(() => this.#cluster.now >= end, 'all is flushed', FLUSHED_MS + 1000);
+      await this.#until(() => this.#whole(), 'all replicas have everything');
+    }
   }
 
   #judge(): void {
@@ -209,16 +223,21 @@ export class ClusterSimulation {
 
   /** Everybody that can run has applied all that the leader has. */
   #whole(): boolean {
-    const running = this.#observer.nodes.filter(({ up, simNode }) => up && simNode?.state === 'running');
-    const last = Math.max(...running.map(({ status }) => status.lastIndex));
-    return running.every(({ status, applied }) => status.commit === last && applied.index === last);
+    const last = this.#lastIndex;
+    return this.#running.every(({ status, applied }) => status.commit === last && applied.index === last);
   }
 
-  /** Kills all nodes once what they applied is flushed, and compares what they left on disk. */
+  get #running(): readonly ObservedNode[] {
+    return this.#observer.nodes.filter(({ up, simNode }) => up && simNode?.state === 'running');
+  }
+
+  get #lastIndex(): number {
+    return Math.max(...this.#running.map(({ status }) => status.lastIndex));
+  }
+
+  /** Kills all nodes, and compares what they left on disk with what the log makes. */
   async #compareReplicas(): Promise<void> {
     const running = this.#cluster.nodes.filter((node) => node.state === 'running');
-    const end = this.#cluster.now + FLUSHED_MS;
-    await this.#until(() => this.#cluster.now >= end, 'all is flushed', FLUSHED_MS + 1000);
     for (const node of running) node.crash({ keepUnsynced: Infinity });
     let first: { readonly name: string; readonly records: readonly string[] } | null =
       this.#replay === null ? null : { name: 'the log', records: this.#replay.records() };

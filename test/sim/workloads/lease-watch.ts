@@ -50,6 +50,8 @@ export class LeaseWatch {
     const start = asking.now;
     const { slowest } = clockBounds(plan);
     let longest = 0;
+    // A lock that is given to one who waits makes that one's lease count anew, after its rest: as long as something ends or is handed over, it goes on.
+    let [before, changedAt] = ['', start];
     for (;;) {
       const leader = observer.nodes.find(({ simNode }) => simNode !== null && simNode === asking.cluster.leader);
       const coordinator = leader?.parts?.replica.machine.coordinator;
@@ -57,7 +59,13 @@ export class LeaseWatch {
       // A lock that rests is woken by an entry of its own.
       const idle = leases.length === 0 && coordinator?.locks.names('', null, 1).length === 0;
       if (coordinator !== undefined && idle) return;
-      const since = Math.max(start, ...observer.electedAt.values());
+      const names = coordinator?.locks.names('', null, Infinity) ?? [];
+      const now = JSON.stringify([
+        leases.map(({ id }) => id),
+        names.map((name) => [name, coordinator?.locks.token(name)]),
+      ]);
+      if (now !== before) [before, changedAt] = [now, asking.now];
+      const since = Math.max(changedAt, ...observer.electedAt.values());
       longest = Math.max(longest, ...leases.map(({ ttlMs }) => ttlMs));
       const slack = LATE_MS + 2 * plan.timing.electionTimeoutMs;
       if (asking.now > since + (longest + slack) / slowest) {
