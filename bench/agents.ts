@@ -14,6 +14,8 @@ const FULL_PROCESSES = 9;
 const KNOW_TIMEOUT_MS = 600_000;
 /** Between the news and the look at what rest costs: pages of code are warm, tables are exchanged. */
 const SETTLE_MS = 15_000;
+/** And each agent has said where it is, for which agents take turns of so long. */
+const TURN_MS = 1000;
 
 interface Crowd {
   readonly agents: number;
@@ -48,7 +50,7 @@ export async function measureAgents(
   try {
     const met = await knownTo(crowds, cluster, { state: 'alive', count: count + NODES });
     say(`  ${count} agents know all after ${met.lastAtMs - began} ms`);
-    await sleep(SETTLE_MS);
+    await sleep(SETTLE_MS + count * TURN_MS);
     const full = crowds.slice(0, FULL_PROCESSES);
     const pids = full.map(({ server }) => server.pid);
     const [agents, members] = await Promise.all([cpuPercent(pids, seconds), cpuPercent(cluster.pids(), seconds)]);
