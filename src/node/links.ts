@@ -175,6 +175,7 @@ export class LinkPool {
   close(): void {
     this.#closed = true;
     this.#cancelLook?.();
+    this.#used.clear();
     for (const id of [...this.#dials.keys()]) this.#end(id);
     for (const address of this.#wanted.keys()) this.#options.transport.disconnect(address);
     this.#wanted.clear();

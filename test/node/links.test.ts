@@ -252,6 +252,17 @@ test('when it is closed nothing is dialled any more', async () => {
   expect(a.events).toHaveLength(0);
 });
 
+test('nor is it looked whether a link is idle', async () => {
+  const b = await harness.create({ name: 'b' });
+  const links = pool();
+  links.send(b.id, 'ping', byte(1), () => [b.transport.address]);
+  await harness.until(() => links.isLinked(b.id), 'linked');
+  links.close();
+  links.heard(b.id);
+  await harness.pass(200_000);
+  expect(links.isLinked(b.id)).toBe(true);
+});
+
 test('a link on which nothing is said either way is given up after a minute or so', async () => {
   const b = await harness.create({ name: 'b' });
   const c = await harness.create({ name: 'c' });
