@@ -1,7 +1,7 @@
 /**
  * The libp2p host of a node, with every limit set: libp2p's defaults are made for the open internet. What is not configured here is not there:
- * no discovery, no relay, no DHT, no hole punching, no ping of libp2p's own that could close a link, and no identify: what it would tell, admission tells, and it cost more
- * than all the rest of a link (ADR 0012).
+ * no discovery, no relay, no DHT, no hole punching, no ping of libp2p's own that could close a link, and no identify: what it would tell, admission tells, and it cost as much
+ * as all the rest of a link (ADR 0012).
  */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
