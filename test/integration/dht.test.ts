@@ -44,8 +44,15 @@ test.each([
   expect(found.providers).toMatchObject([{ node: agent.id }]);
   expect(JSON.parse(found.providers[0]!.value)).toMatchObject([{ instance: 'one', address: '10.0.0.7:8080' }]);
 
-  const looked = await shell.run('dht', 'lookup', '--node', agent.id);
-  expect([looked.code, looked.stdout]).toEqual([0, expect.stringContaining(`shop  ${agent.id}`)]);
+  // An agent is in no hurry to say where it is.
+  const looked = await until(
+    async () => {
+      const { code, stdout } = await shell.run('dht', 'lookup', '--node', agent.id);
+      return code === 0 ? stdout : null;
+    },
+    { timeoutMs: 30_000, what: 'it says where it is', explain: () => cluster.logTails() },
+  );
+  expect(looked).toContain(`shop  ${agent.id}`);
   const traced = await shell.run('dht', 'lookup', 'greeting', '--trace');
   expect(traced.stdout).toMatch(/^NAME +ID +ADDRESS +KEY\n/);
   expect(traced.stderr).toMatch(/^STEP +PATH +PEER/);
