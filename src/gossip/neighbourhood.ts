@@ -56,12 +56,14 @@ export class Neighbourhood {
   }
 
   #areNear(left: number, right: number): boolean {
-    const others = this.#table.activeSize - 1;
-    return (
-      this.#wanted >= others ||
-      hashOfPair(this.#table.hashAt(left), this.#table.hashAt(right)) < (this.#wanted / others) * 2 ** 32
-    );
+    const table = this.#table;
+    return areNear(table.hashAt(left), table.hashAt(right), this.#wanted, table.activeSize - 1);
   }
+}
+
+/** Whether two of `others` + 1 members are neighbours, by the hashes of their ids. */
+export function areNear(left: number, right: number, wanted: number, others: number): boolean {
+  return wanted >= others || hashOfPair(left, right) < (wanted / others) * 2 ** 32;
 }
 
 /** 32 bits of which each depends on all of both, whichever comes first. */

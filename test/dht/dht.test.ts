@@ -10,10 +10,10 @@ import type {
   DhtOptions,
   DhtTuning,
   QueryResult,
-  QueryStep,
   SignedRecord,
 } from '../../src/dht/index.ts';
 import { contactOf, idOf, keyOf, signatureOf, verify } from './network.ts';
+import { takeAll, type Sent } from './effects.ts';
 
 const KEY = keyOf('a');
 const VALUE = new Uint8Array([1, 2, 3]);
@@ -57,23 +57,6 @@ function signed(peerId: string, change: Partial<SignedRecord> = {}, clusterId = 
     ...change,
   } as const;
   return { ...unsigned, signature: signatureOf(peerId, recordBytes(clusterId, unsigned)) };
-}
-
-interface Sent {
-  readonly to: Contact;
-  readonly message: DhtMessage;
-}
-
-function takeAll(dht: Dht): { sent: Sent[]; results: QueryResult[]; steps: QueryStep[] } {
-  const sent: Sent[] = [];
-  const results: QueryResult[] = [];
-  const steps: QueryStep[] = [];
-  for (const effect of dht.takeEffects()) {
-    if (effect.type === 'send') sent.push(effect);
-    else if (effect.type === 'result') results.push(effect);
-    else steps.push(effect);
-  }
-  return { sent, results, steps };
 }
 
 /** A node that has joined: it knows these, who know nobody. */
@@ -345,51 +328,6 @@ describe('ping before evict (§2.2)', () => {
     hear(dht, newcomer, 6_000);
     dht.removeContact(second.peerId);
     expect(known(dht)).toEqual(names(first, third, newcomer));
-  });
-});
-
-describe('a node whose shell vouches for others', () => {
-  const [there, gone] = ['there', 'gone'].map((name) => contactOf(name)) as [Contact, Contact];
-  const tuning = { probeIdleMs: 20_000, upkeepIntervalMs: 10_000 };
-
-  it('has joined as soon as it knows somebody, without a word, and looks itself up when it is time to', () => {
-    const dht = createDht({ ...optionsOf('self', { ...tuning, refreshIntervalMs: 60_000 }), vouches: () => true });
-    expect(dht.stats().joined).toBe(false);
-    dht.addContact(there, 0);
-    expect([dht.stats().joined, takeAll(dht).sent]).toEqual([true, []]);
-    let firstMs: number | null = null;
-    for (let nowMs = 0; nowMs <= 100_000 && firstMs === null; nowMs += 1000) {
-      dht.tick(nowMs);
-      if (takeAll(dht).sent.some(({ message }) => message.type === 'FindNode')) firstMs = nowMs;
-    }
-    expect(firstMs).toBeGreaterThanOrEqual(60_000);
-  });
-
-  it('asks nobody whether he is there who is, only those for whom it does not', () => {
-    const dht = createDht({ ...optionsOf('self', tuning), vouches: (peerId) => peerId === there.peerId });
-    for (const contact of [there, gone]) dht.addContact(contact, 0);
-    const pinged = new Set<string>();
-    for (let nowMs = 0; nowMs <= 200_000; nowMs += 1000) {
-      dht.tick(nowMs);
-      for (const { to, message } of takeAll(dht).sent) if (message.type === 'Ping') pinged.add(to.peerId);
-    }
-    expect([...pinged]).toEqual([gone.peerId]);
-  });
-
-  it('asks one for whom it does all the same when it did not answer', () => {
-    const dht = createDht({ ...optionsOf('self', tuning), vouches: () => true });
-    dht.addContact(there, 0);
-    dht.get(KEY, 0);
-    const [asked] = takeAll(dht).sent as [Sent];
-    dht.requestFailed(asked.message.rpc, 1);
-    takeAll(dht);
-    expect(dht.stats().failing).toBe(1);
-    const pinged: string[] = [];
-    for (let nowMs = 1; nowMs <= 30_000; nowMs += 1000) {
-      dht.tick(nowMs);
-      for (const { to, message } of takeAll(dht).sent) if (message.type === 'Ping') pinged.push(to.peerId);
-    }
-    expect(pinged).toContain(there.peerId);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Directory } from '../../src/gossip/directory.ts';
-import { Neighbourhood } from '../../src/gossip/neighbourhood.ts';
+import { areNear, Neighbourhood } from '../../src/gossip/neighbourhood.ts';
 import { MemberTable } from '../../src/gossip/table.ts';
 import { Random } from '../../src/testing/random.ts';
 import { GossipSimulation } from '../lab/gossip/simulation.ts';
@@ -51,6 +51,33 @@ describe('neighbours', () => {
     let reached = new Set([0]);
     for (let step = 0; step < 4; step++)
       reached = new Set([...reached].flatMap((self) => [self, ...(near[self] ?? [])]));
+    expect(reached.size).toBe(members);
+  });
+
+  it('of ten thousand: nobody has few, nobody is probed seldom, and nobody is apart', () => {
+    const members = 10_000;
+    const directory = new Directory();
+    const random = new Random(5);
+    const hashes = Array.from({ length: members }, () => {
+      const id = (BigInt(random.uint32()) << 32n) | BigInt(random.uint32());
+      return directory.hashAt(directory.claim(String(id)));
+    });
+    const near: number[][] = hashes.map(() => []);
+    for (let i = 0; i < members; i++) {
+      for (let j = i + 1; j < members; j++) {
+        if (!areNear(hashes[i] ?? 0, hashes[j] ?? 0, WANTED, members - 1)) continue;
+        near[i]?.push(j);
+        near[j]?.push(i);
+      }
+    }
+    const degrees = near.map(({ length }) => length);
+    expect(Math.min(...degrees)).toBeGreaterThanOrEqual(5);
+    expect(Math.max(...degrees)).toBeLessThanOrEqual(45);
+    // Each probes one of its neighbours a period.
+    const probes = near.map((others) => others.reduce((sum, other) => sum + 1 / (degrees[other] ?? 0), 0));
+    expect(Math.min(...probes)).toBeGreaterThan(0.2);
+    const reached = new Set([0]);
+    for (const member of reached) for (const other of near[member] ?? []) reached.add(other);
     expect(reached.size).toBe(members);
   });
 
