@@ -555,6 +555,8 @@ export class Node implements KvorumNode {
         logger[isPassing ? 'debug' : 'info'](fields, 'peer is up');
         this.#links.up(peer.id);
         if (isPassing) this.#remote.up(peer, 'agent');
+        // Followers have nothing to tell each other until they elect, and then each millisecond counts.
+        else this.#transport.prepare(peer.id, 'raft');
         this.#joined?.liveness.peerUp(peer);
         return;
       case 'down':

@@ -48,6 +48,7 @@ export interface BaseLink {
   readonly wanted: boolean;
   /** False when the queue of the channel is full. */
   send(channel: Channel, parts: readonly Uint8Array[], length: number): boolean;
+  prepare(channel: Channel): void;
   queuedBytes(channel: Channel): number;
   /** Frames that would be lost if it closed now. */
   queuedFrames(): number;
@@ -176,6 +177,10 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
     state.framesSent++;
     state.bytesSent += length;
     return true;
+  }
+
+  prepare(to: NodeId, channel: Channel): void {
+    this.#peers.get(to)?.current?.prepare(channel);
   }
 
   queuedBytes(to: NodeId, channel: Channel): number {

@@ -118,6 +118,10 @@ export class Link implements BaseLink {
     return true;
   }
 
+  prepare(channel: Channel): void {
+    this.out(channel);
+  }
+
   queuedBytes(channel: Channel): number {
     return this.#out.get(channel)?.queuedBytes ?? 0;
   }

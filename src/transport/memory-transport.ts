@@ -298,6 +298,9 @@ class MemoryLink implements BaseLink {
     return true;
   }
 
+  /** Its channels are always ready. */
+  prepare(): void {}
+
   queuedBytes(channel: Channel): number {
     return this.#queued.get(channel)!.bytes;
   }

@@ -134,6 +134,8 @@ export interface Transport {
    * is over its limit in bytes, and the frame was dropped. Frames of one event-loop turn leave together.
    */
   send(to: NodeId, channel: Channel, parts: readonly Uint8Array[]): boolean;
+  /** Makes a channel ready before there is anything to send on it: the first frame then does not wait for its stream, a few milliseconds. Nothing happens while the peer is not linked. */
+  prepare(to: NodeId, channel: Channel): void;
   /** Bytes queued and not yet given to the operating system. */
   queuedBytes(to: NodeId, channel: Channel): number;
   /** Closes every connection to the peer gently: what its open streams were given leaves first. It is told nothing, and may come again; an address given to `connect` is dialled again. */

@@ -519,6 +519,17 @@ export function transportConformance(name: string, makeHarness: () => Harness): 
       expect(b.transport.peers()).toEqual([]);
     });
 
+    test('a channel can be made ready before there is anything to send: the peer sees nothing of it', async () => {
+      const [a, b, h] = await pair();
+      for (const channel of ['raft', 'raft', 'snapshot'] as const) a.transport.prepare(b.id, channel);
+      a.transport.prepare('12345', 'raft');
+      await h.pass(100);
+      expect(b.frames).toEqual([]);
+      a.transport.send(b.id, 'raft', [Uint8Array.of(1)]);
+      await h.until(() => b.frames.length === 1, 'the frame');
+      expect([eventTypes(a), eventTypes(b)]).toEqual([['up'], ['up']]);
+    });
+
     test('drop closes the link for good reason: the peer hears it, and nobody takes the other for dead', async () => {
       const [a, b, h] = await pair();
       a.admit = () => ({ ok: false, code: 'ERR_WRONG_CLUSTER', message: 'removed' });
