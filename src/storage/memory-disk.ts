@@ -117,10 +117,12 @@ export class MemoryDisk {
     return other;
   }
 
-  /** For the store: the engine over this disk. */
+  /** For the store: the engine over this disk, which is then durable as it is. */
   engine(): Engine {
     if (this.#open) throw new KvorumError('ERR_DATA_DIR_IN_USE', 'this disk is in use by another store');
     this.#open = true;
+    // LevelDB writes what it recovers into a table, and syncs that, before it has opened: nothing of what a store found is lost with the power.
+    this.#unsynced = [];
     const tree = (): Tree => this.#tree;
     return {
       nonce: ++this.#opened,

@@ -101,6 +101,17 @@ describe('a power loss', () => {
     }
   });
 
+  it('takes nothing of what a store found when it was opened, as LevelDB syncs what it recovers', async () => {
+    for (const ends of ['closed', 'killed'] as const) {
+      let store = await filled();
+      if (ends === 'closed') await store.close();
+      store =
+        ends === 'closed' ? await openMemoryStore({ disk: store.disk }) : await store.crash({ keepUnsynced: Infinity });
+      expect(store.disk.unsyncedBatches).toBe(0);
+      expect((await store.crash()).node.get('n')).toBe('second');
+    }
+  });
+
   it('takes the batch in flight or leaves it whole, and never calls back', async () => {
     for (const [keepUnsynced, value] of [
       [2, 'second'],
