@@ -155,11 +155,24 @@ async function startHere(options: Options): Promise<KvorumNode> {
       node.serve(await startHttp(node, logger === undefined ? http : { ...http, logger }));
     }
     await node.join();
-    return node;
+    return options.role === 'agent' ? node : withCrier(node);
   } catch (error) {
     await node.close({ drainTimeoutMs: 0 });
     throw error;
   }
+}
+
+/** Instances of services that are registered over the network run beside no node: whoever leads tells the DHT of them. */
+function withCrier(node: KvorumNode): KvorumNode {
+  const client = clientOver([new EmbeddedTransport(node)], text, {});
+  client.services.cry(() => node.cluster().leader === node.name);
+  const closeNode = node.close.bind(node);
+  return Object.assign(node, {
+    close: async (given?: { drainTimeoutMs?: number }): Promise<void> => {
+      await client.close();
+      await closeNode(given);
+    },
+  });
 }
 
 /** Clients give back what they hold before the node is closed, as far as there is time. */

@@ -34,15 +34,29 @@ test.each([
 
   const client = agent.client();
   await client.services.register('payments', { address: '10.0.0.7:8080', instance: 'one' });
-  const found = await until(
-    async () => {
-      const { code, stdout } = await shell.run('dht', 'providers', 'service/payments', '-o', 'json');
-      return code === 0 ? (JSON.parse(stdout) as Found) : null;
-    },
-    { timeoutMs: 20_000, what: 'somebody provides it', explain: () => cluster.logTails() },
-  );
+  const provided = (service: string): Promise<Found> =>
+    until(
+      async () => {
+        const { code, stdout } = await shell.run('dht', 'providers', `service/${service}`, '-o', 'json');
+        return code === 0 ? (JSON.parse(stdout) as Found) : null;
+      },
+      { timeoutMs: 20_000, what: `somebody provides ${service}`, explain: () => cluster.logTails() },
+    );
+  const found = await provided('payments');
   expect(found.providers).toMatchObject([{ node: agent.id }]);
   expect(JSON.parse(found.providers[0]!.value)).toMatchObject([{ instance: 'one', address: '10.0.0.7:8080' }]);
+
+  // What runs beside no node is told of by a member.
+  const registered = await fetch(`${cluster.node('n1').url}/v1/services/orders/two?timeout=10s`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ address: '10.0.0.8:8080', ttl: '60s' }),
+  });
+  expect(registered.status).toBe(201);
+  const orders = (await provided('orders')).providers;
+  expect(orders).toHaveLength(1);
+  expect(orders[0]!.node).not.toBe(agent.id);
+  expect(JSON.parse(orders[0]!.value)).toMatchObject([{ instance: 'two', address: '10.0.0.8:8080' }]);
 
   // An agent is in no hurry to say where it is.
   const looked = await until(

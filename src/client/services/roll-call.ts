@@ -64,6 +64,7 @@ export async function callNames(
   });
 }
 
-function storedOf(raw: RawEntry | RawKeyEntry): StoredInstance {
+/** A key that is not UTF-8 is nobody's: '' is none either. */
+export function storedOf(raw: RawEntry | RawKeyEntry): StoredInstance {
   return { ...(raw as RawEntry), key: textOfByteKey(raw.key) ?? '' };
 }

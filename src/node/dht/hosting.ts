@@ -7,7 +7,7 @@ import type { DhtDriver } from './driver.ts';
 import { MAX_BODY_BYTES } from './envelope.ts';
 
 export interface HostingOptions {
-  readonly env: Pick<Environment, 'after'>;
+  readonly env: Pick<Environment, 'after' | 'now'>;
   readonly driver: Pick<DhtDriver, 'publish' | 'retract'>;
   readonly logger: Logger;
 }
@@ -17,6 +17,8 @@ export type Said = Readonly<Record<string, unknown>>;
 
 /** Several changes in a row are one: checks may come and go with the wind. */
 const SETTLE_MS = 500;
+/** Between two publications of a service, of which each is a search and twenty messages. */
+const REST_MS = 5000;
 const MAX_SERVICES = 256;
 const MAX_INSTANCES = 256;
 
@@ -25,6 +27,8 @@ interface Hosted {
   /** Ends the wait before it is published; null: it is. */
   cancel: (() => void) | null;
   published: boolean;
+  /** When it may be again. */
+  readyMs: number;
 }
 
 export class Hosting {
@@ -48,6 +52,7 @@ export class Hosting {
       instances: new Map<string, Said>(),
       cancel: null,
       published: false,
+      readyMs: 0,
     };
     if (said === null) {
       if (!hosted.instances.delete(instance)) return;
@@ -58,8 +63,10 @@ export class Hosting {
       hosted.instances.set(instance, said);
     }
     this.#services.set(service, hosted);
-    hosted.cancel ??= this.#options.env.after(SETTLE_MS, () => {
+    const { env } = this.#options;
+    hosted.cancel ??= env.after(Math.max(SETTLE_MS, hosted.readyMs - env.now()), () => {
       hosted.cancel = null;
+      hosted.readyMs = env.now() + REST_MS;
       this.#publish(service, hosted).catch((error: unknown) => this.#failed(service, error));
     });
   }

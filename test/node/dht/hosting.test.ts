@@ -34,7 +34,7 @@ describe('instances of services', () => {
     await a.dht.host('pay', 'one', null);
     await a.dht.host('pay', 'two', '{"address":"h:2","status":"critical"}');
     await b.dht.host('pay', 'three', null);
-    await peers.time.pass(1000);
+    await peers.time.pass(6000);
     expect(await hosted(c)).toEqual([[{ instance: 'two', address: 'h:2', status: 'critical' }]]);
     expect([a.hosting.size, b.hosting.size]).toEqual([1, 0]);
     await peers.run(a.hosting.leave(1000));
@@ -50,6 +50,21 @@ describe('instances of services', () => {
     await a.dht.host('pay', 'never', null);
     await peers.time.pass(1000);
     expect([a.driver.stats().requestsSent, a.hosting.size]).toEqual([requestsSent, 0]);
+  });
+
+  test('that change all the time are told of every five seconds', async () => {
+    peers = new Peers(5);
+    const [a, b] = (await peers.meet(2)) as [TestPeer, TestPeer];
+    const seqs = new Set<number>();
+    for (let i = 0; i < 200; i++) {
+      await a.dht.host('pay', 'one', JSON.stringify({ status: i % 2 === 0 ? 'passing' : 'critical', i }));
+      await peers.time.pass(100);
+      for (const { seq } of (await peers.run(b.dht.providers('service/pay'))).records) seqs.add(seq);
+    }
+    expect(seqs.size).toBeGreaterThanOrEqual(4);
+    expect(seqs.size).toBeLessThanOrEqual(5);
+    await peers.time.pass(6000);
+    expect(await hosted(b)).toEqual([[{ instance: 'one', status: 'critical', i: 199 }]]);
   });
 
   test('of which there are more than a record holds are told of without their metadata, then in part', async () => {
@@ -107,10 +122,10 @@ describe('an instance that is registered by the client of an embedded node', () 
       [agent.node.id, [{ instance: 'shop', address: '10.0.0.7:8080', status: 'passing' }]],
     ]);
     await cluster.run(me.report('critical', 'it is ill'));
-    await cluster.advance(1000);
+    await cluster.advance(6000);
     expect(await provided()).toMatchObject([[agent.node.id, [{ status: 'critical', note: 'it is ill' }]]]);
     await cluster.run(me.close());
-    await cluster.advance(1000);
+    await cluster.advance(6000);
     expect(await provided()).toEqual([]);
     await cluster.run(client.close());
   });
