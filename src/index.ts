@@ -13,11 +13,12 @@
  *   await node.close();
  * }
  */
-import { clientOver, type Client } from './client/client.ts';
+import { clientOver, coreOver, type Client } from './client/client.ts';
 import { text } from './client/codec.ts';
 import { EmbeddedTransport } from './client/embedded-transport.ts';
 import { Neighbours } from './client/neighbours.ts';
 import type { ConnectOptions } from './client/options.ts';
+import { Crier } from './client/services/crier.ts';
 import { KvorumError } from './errors.ts';
 import { startHttp } from './http/server.ts';
 import { startIsolated } from './isolate/isolated-node.ts';
@@ -164,12 +165,12 @@ async function startHere(options: Options): Promise<KvorumNode> {
 
 /** Instances of services that are registered over the network run beside no node: whoever leads tells the DHT of them. */
 function withCrier(node: KvorumNode): KvorumNode {
-  const client = clientOver([new EmbeddedTransport(node)], text, {});
-  client.services.cry(() => node.cluster().leader === node.name);
+  const core = coreOver([new EmbeddedTransport(node)]);
+  core.keep(new Crier(core, () => node.cluster().leader === node.name));
   const closeNode = node.close.bind(node);
   return Object.assign(node, {
     close: async (given?: { drainTimeoutMs?: number }): Promise<void> => {
-      await client.close();
+      await core.close();
       await closeNode(given);
     },
   });

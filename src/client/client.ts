@@ -370,9 +370,25 @@ export class Client<V = string, I = V> implements AsyncDisposable {
 export function clientOver<V, I>(
   transports: readonly ClientTransport[],
   codec: Codec<V, I>,
-  options: Omit<ConnectOptions, 'fetch' | 'token' | 'discover'>,
-  { discovery = null, host = null }: { readonly discovery?: Discovery | null; readonly host?: Host | null } = {},
+  options: TransportOptions,
+  surroundings?: Surroundings,
 ): Client<V, I> {
+  return new Client(coreOver(transports, options, surroundings), codec);
+}
+
+type TransportOptions = Omit<ConnectOptions, 'fetch' | 'token' | 'discover'>;
+
+interface Surroundings {
+  readonly discovery?: Discovery | null;
+  readonly host?: Host | null;
+}
+
+/** @internal What such a client is made of. */
+export function coreOver(
+  transports: readonly ClientTransport[],
+  options: TransportOptions = {},
+  { discovery = null, host = null }: Surroundings = {},
+): Core {
   const { environment = REAL_ENVIRONMENT, sessionWindow = 512 } = options;
   if (!Number.isSafeInteger(sessionWindow) || sessionWindow < 1 || sessionWindow > 1000) {
     throw invalidOption('sessionWindow', 'must be from 1 to 1000');
@@ -394,7 +410,7 @@ export function clientOver<V, I>(
     owner: options.owner,
   });
   const [own] = transports;
-  return new Client(new Core(caller, host, (...what) => own?.announce?.(...what)), codec);
+  return new Core(caller, host, (...what) => own?.announce?.(...what));
 }
 
 function invalidOption(option: string, reason: string): KvorumError {

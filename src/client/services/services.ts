@@ -6,7 +6,6 @@ import { runOptions } from '../lease.ts';
 import type { CallOptions } from '../options.ts';
 import { Subscription } from '../subscription.ts';
 import type { ServiceSummary } from './census.ts';
-import { Crier } from './crier.ts';
 import { checkName, instanceKey } from './instance.ts';
 import type { ServiceView } from './instance.ts';
 import { Picker } from './picker.ts';
@@ -96,11 +95,6 @@ export class Services {
       transport.delete({ key }, attempt),
     );
     return deleted > 0;
-  }
-
-  /** @internal Of the client of a node that may lead: tells the DHT of instances that no node tells of, while it does. Ends with the client. */
-  cry(leads: () => boolean): void {
-    this.#core.keep(new Crier(this.#core, leads));
   }
 
   /** Chooses an instance for each request. Begins to watch at once; `close` it. */

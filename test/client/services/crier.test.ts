@@ -2,17 +2,18 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import type { Attempt, RawBatch, Stream, WatchRequest } from '../../../src/client/api.ts';
-import { clientOver } from '../../../src/client/client.ts';
+import { coreOver } from '../../../src/client/client.ts';
 import type { Client } from '../../../src/client/client.ts';
-import { text } from '../../../src/client/codec.ts';
+import type { Core } from '../../../src/client/core.ts';
 import { EmbeddedTransport } from '../../../src/client/embedded-transport.ts';
+import { Crier } from '../../../src/client/services/crier.ts';
 import { KvorumError } from '../../../src/errors.ts';
 import { simCluster, type SimCluster } from '../../../src/testing/index.ts';
 import type { SimNode } from '../../../src/testing/sim-node.ts';
 
 let cluster: SimCluster;
 let client: Client;
-let beside: Client[];
+let beside: Core[];
 
 beforeEach(async () => {
   cluster = await simCluster({ seed: 78 });
@@ -33,8 +34,8 @@ function criesBeside(node: SimNode, transport = new EmbeddedTransport(node.node)
     random: () => 0.5,
     after: (delayMs: number, task: () => void) => cluster.time.schedule(delayMs, task),
   };
-  const own = clientOver([transport], text, { environment });
-  own.services.cry(leads(node));
+  const own = coreOver([transport], { environment });
+  own.keep(new Crier(own, leads(node)));
   beside.push(own);
 }
 
