@@ -23,9 +23,9 @@ import type {
   Watch,
   WatchOptions,
 } from '../coordination.ts';
-import { checkTimeout } from '../calls.ts';
+import { checkMs, checkTimeout, MAX_TIMEOUT_MS } from '../calls.ts';
 import { Credentials } from '../credentials.ts';
-import { deferServices } from '../deferred.ts';
+import { deferServices, type Patience } from '../deferred.ts';
 import type { OwnDht } from '../dht-types.ts';
 import { Participant } from '../dht/participant.ts';
 import { DhtService } from '../dht/service.ts';
@@ -153,7 +153,7 @@ export class Agent implements KvorumNode {
       random: () => platform.env.random(),
       soon: (task) => platform.env.soon(task),
     });
-    const deferred = deferServices((action) => this.#ask(action));
+    const deferred = deferServices((action, patience) => this.#timed(patience, action));
     this.leases = deferred.leases;
     this.locks = deferred.locks;
     this.elections = deferred.elections;
@@ -162,12 +162,12 @@ export class Agent implements KvorumNode {
     // Its own, not a member's: an agent is a peer there.
     this.dht = new DhtService((action) => this.#whileJoined(({ dht }) => action(dht)));
     this.members = {
-      add: (member, call) => this.#ask(({ members }) => members.add(member, call)),
-      promote: (member, call) => this.#ask(({ members }) => members.promote(member, call)),
-      demote: (member, call) => this.#ask(({ members }) => members.demote(member, call)),
-      replace: (member, by, call) => this.#ask(({ members }) => members.replace(member, by, call)),
-      remove: (member, call) => this.#ask(({ members }) => members.remove(member, call)),
-      createToken: (call) => this.#ask(({ members }) => members.createToken(call)),
+      add: (member, call) => this.#timed(call, ({ members }) => members.add(member, call)),
+      promote: (member, call) => this.#timed(call, ({ members }) => members.promote(member, call)),
+      demote: (member, call) => this.#timed(call, ({ members }) => members.demote(member, call)),
+      replace: (member, by, call) => this.#timed(call, ({ members }) => members.replace(member, by, call)),
+      remove: (member, call) => this.#timed(call, ({ members }) => members.remove(member, call)),
+      createToken: (call) => this.#timed(call, ({ members }) => members.createToken(call)),
       list: async ({ signal } = {}) => {
         signal?.throwIfAborted();
         return await this.#whileJoined(() => this.cluster().members);
@@ -242,7 +242,11 @@ export class Agent implements KvorumNode {
   }
 
   watch(options?: WatchOptions): Promise<Watch> {
-    return this.#ask((node) => node.watch(options));
+    return this.#timed(
+      options,
+      (node) => node.watch(options),
+      (watch) => watch.close(),
+    );
   }
 
   compact(revision: number, options?: MutationOptions): Promise<Written & { readonly compactedRevision: number }> {
@@ -282,14 +286,13 @@ export class Agent implements KvorumNode {
     return { ready: checks.every(({ ok }) => ok), checks };
   }
 
-  /** Of a member. An error is always a rejection, never thrown. */
-  #ask<T>(action: (node: RemoteNode) => Promise<T>): Promise<T> {
-    return this.#whileJoined(() => this.#upstream.ask(action, null));
-  }
-
-  /** The same, and not longer than the caller waits, though the member does not answer at all. */
-  #timed<T>(options: CallOptions | undefined, action: (node: RemoteNode) => Promise<T>): Promise<T> {
-    return this.#whileJoined(() => this.#upstream.ask(action, checkTimeout(options?.timeoutMs)));
+  /** Of a member. An error is always a rejection, never thrown; it comes not later than the caller waits, though the member does not answer at all. */
+  #timed<T>(
+    patience: Patience | undefined,
+    action: (node: RemoteNode) => Promise<T>,
+    late?: (result: T) => void,
+  ): Promise<T> {
+    return this.#whileJoined(() => this.#upstream.ask(action, patienceMs(patience), late));
   }
 
   async #whileJoined<T>(action: (joined: Joined) => T | Promise<T>): Promise<T> {
@@ -555,4 +558,9 @@ export class Agent implements KvorumNode {
       await this.#store.close();
     }
   }
+}
+
+/** Throws as the member would. */
+function patienceMs({ timeoutMs, waitMs }: Patience = {}): number {
+  return checkTimeout(timeoutMs) + checkMs('waitMs', waitMs, 0, MAX_TIMEOUT_MS, 0);
 }

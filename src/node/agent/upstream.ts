@@ -77,18 +77,20 @@ export class Upstream {
 
   /**
    * Calls `action`; when the member that it asks for that knows no leader, or does not even say that the time is over, the next call is another one's. The error is the caller's all the same.
-   * `timeoutMs`: what the member was told; null for a call that may last.
+   * `timeoutMs`: what the member was told. `late`: for what comes when the caller has been told already that the time is over.
    */
-  async ask<T>(action: (node: RemoteNode) => Promise<T>, timeoutMs: number | null): Promise<T> {
+  async ask<T>(action: (node: RemoteNode) => Promise<T>, timeoutMs: number, late?: (result: T) => void): Promise<T> {
     const { node } = this;
-    const silence = timeoutMs === null ? null : this.#silence(timeoutMs + ANSWER_GRACE_MS);
+    const silence = this.#silence(timeoutMs + ANSWER_GRACE_MS);
     try {
-      return await (silence === null ? action(node) : Promise.race([action(node), silence.over]));
+      const result = action(node);
+      if (late !== undefined) result.then((given) => silence.isOver() && late(given)).catch(() => undefined);
+      return await Promise.race([result, silence.over]);
     } catch (error) {
-      if (KvorumError.is(error, 'ERR_NO_LEADER') || silence?.isOver() === true) this.#passOver(node);
+      if (KvorumError.is(error, 'ERR_NO_LEADER') || silence.isOver()) this.#passOver(node);
       throw error;
     } finally {
-      silence?.cancel();
+      silence.cancel();
     }
   }
 
