@@ -82,7 +82,10 @@ export class Crier {
   /** Never rejects. */
   async #follow(signal: AbortSignal): Promise<void> {
     try {
-      const from = (await this.#list(signal)) + 1;
+      const revision = await this.#list(signal);
+      // A watch costs the leader something with each write: not where there are no services. Then it is listed again with the next look.
+      if (revision === null) return;
+      const from = revision + 1;
       for await (const batch of openWatch(this.#core, bytes, { prefix: SERVICES_PREFIX, from, resync: true, signal })) {
         if (signal.aborted) return;
         if (batch.resync) {
@@ -100,16 +103,16 @@ export class Crier {
     }
   }
 
-  /** Its revision. */
-  async #list(signal: AbortSignal): Promise<number> {
+  /** Its revision; null: there is nothing. */
+  async #list(signal: AbortSignal): Promise<number | null> {
     return listedAnew(async () => {
       this.#isListed();
       const there = new Set<string>();
-      let revision = 0;
+      let revision: number | null = null;
       // A page at a time: there may be far more than is told of.
       for await (const page of listPages(this.#core, { prefix: SERVICES_PREFIX }, { signal }, 'stale')) {
         if (signal.aborted) break;
-        ({ revision } = page);
+        if (page.entries.length > 0) ({ revision } = page);
         for (const key of this.#hear(page.entries.map(storedOf))) there.add(key);
       }
       if (!signal.aborted) this.#keepOnly(there);

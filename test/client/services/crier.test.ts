@@ -98,6 +98,7 @@ class Notebook extends EmbeddedTransport {
   readonly told = new Map<string, string>();
   /** The next watch begins with what is not kept any more. */
   compacted = 0;
+  watches = 0;
 
   override announce(service: string, instance: string, said: string | null): void {
     if (said === null) this.told.delete(`${service}/${instance}`);
@@ -105,6 +106,7 @@ class Notebook extends EmbeddedTransport {
   }
 
   override watch(request: WatchRequest, attempt: Attempt): Promise<Stream<RawBatch>> {
+    this.watches += 1;
     if (this.compacted-- > 0) return Promise.reject(new KvorumError('ERR_COMPACTED', 'too old'));
     return super.watch(request, attempt);
   }
@@ -159,6 +161,18 @@ describe('what is told of', () => {
     await cluster.run(client.put('_kvorum/services/pay/one', '{}'));
     await cluster.advance(1000);
     expect([...notebook.told.keys()]).toEqual(['pay/two']);
+  });
+
+  test('costs nothing where there are no services', async () => {
+    const notebook = notes();
+    await cluster.run(client.put('orders/1', 'new'));
+    await cluster.advance(10_000);
+    expect(notebook.watches).toBe(0);
+    await register('one');
+    await cluster.advance(2000);
+    expect([...notebook.told.keys()]).toEqual(['pay/one']);
+    await cluster.advance(10_000);
+    expect(notebook.watches).toBe(1);
   });
 
   test('follows a registry of which history is not kept', async () => {
