@@ -1,12 +1,11 @@
 /** A node: opens the disk, joins its cluster, runs the replica loop and answers callers. The only shell. */
 import { Registry } from 'prom-client';
 import { KvorumError } from '../errors.ts';
-import type { SoftState } from '../raft/types.ts';
+import type { NodeId, SoftState } from '../raft/types.ts';
 import type { Store } from '../storage/types.ts';
-import type { Channel, PeerCredential, PeerEvent, Transport } from '../transport/types.ts';
+import type { Channel, Transport } from '../transport/types.ts';
 import type { Environment } from './env.ts';
 import { AgentGate, isAgent } from './agents.ts';
-import { decodeAnswers, decodePropose, decodeStored, FRAME } from './forwarding.ts';
 import { flushApplied, handOver, until } from './farewell.ts';
 import { registerGossipMetrics } from './gossip/metrics.ts';
 import { Liveness } from './gossip/liveness.ts';
@@ -31,6 +30,7 @@ import { Doorkeeper } from './doorkeeper.ts';
 import { Entrance } from './entrance.ts';
 import { IndexNotes } from './index-notes.ts';
 import { LinkPool } from './links.ts';
+import type { Joined } from './joined.ts';
 import { Loop } from './loop.ts';
 import { MemberDuties } from './member-duties.ts';
 import { MemberService } from './member-service.ts';
@@ -45,6 +45,7 @@ import { readinessOf } from './readiness.ts';
 import { isClient, RemoteServer } from './remote/server.ts';
 import { Replica } from './replica.ts';
 import { Services } from './services.ts';
+import { Switchboard, type Seen } from './switchboard.ts';
 import { Transfer } from './transfer.ts';
 import type {
   AnswerHead,
@@ -84,17 +85,6 @@ export interface Server {
   close(options: { drainTimeoutMs: number }): Promise<void>;
 }
 
-/** What exists once the node is in its cluster. */
-interface Joined {
-  readonly clusterId: string;
-  readonly replica: Replica;
-  readonly services: Services;
-  readonly transfer: Transfer;
-  readonly members: MemberDuties;
-  readonly liveness: Liveness;
-  readonly notes: IndexNotes;
-}
-
 export class Node implements KvorumNode {
   readonly failed: Promise<Error>;
   readonly registry: Registry;
@@ -112,11 +102,12 @@ export class Node implements KvorumNode {
   readonly #identity: Identity;
   readonly #loop: Loop;
   /** What peers said of themselves when they were last here. */
-  readonly #seen = new Map<string, { address: string; http: string; pid: number }>();
+  readonly #seen = new Map<NodeId, Seen>();
   readonly #credentials: Credentials;
   #entrance!: Entrance;
   #doorkeeper!: Doorkeeper;
   #memory!: PeerMemory;
+  #switchboard!: Switchboard;
   #transport!: Transport;
   #links!: LinkPool;
   readonly #agents = new AgentGate((id) => this.#transport.peer(id));
@@ -352,6 +343,19 @@ export class Node implements KvorumNode {
       members: () => this.#joined?.replica.machine.memberMap ?? null,
       judgeCaller: (hello) => this.#remote.judge(hello),
     });
+    this.#switchboard = new Switchboard({
+      name,
+      logger,
+      entrance: this.#entrance,
+      agents: this.#agents,
+      remote: this.#remote,
+      seen: this.#seen,
+      transport: () => this.#transport,
+      links: () => this.#links,
+      joined: () => this.#joined,
+      hasFailed: () => this.#failure !== null,
+      fail: (error) => this.#loop.fail(error),
+    });
     this.#transport = await this.#platform.createTransport({
       privateKey: this.#identity.privateKey,
       listen,
@@ -361,8 +365,8 @@ export class Node implements KvorumNode {
       handlers: {
         hello: () => this.#doorkeeper.hello(),
         admit: (hello, credential) => this.#doorkeeper.admit(hello, credential),
-        frame: (from, channel, frame, credential) => this.#frame(from, channel, frame, credential),
-        peer: (event) => this.#peer(event),
+        frame: (from, channel, frame, credential) => this.#switchboard.frame(from, channel, frame, credential),
+        peer: (event) => this.#switchboard.peer(event),
         // They come and go.
         transient: (hello) => isClient(hello) || isAgent(hello),
       },
@@ -494,110 +498,12 @@ export class Node implements KvorumNode {
     this.#server = server;
   }
 
-  // Peers.
-
   #commitLater(): void {
     // What a turn that failed has staged is not to come to the disk by another's hand.
     if (this.#failure !== null) return;
     this.#store.commit(false, (error) => {
       if (error !== null) this.#loop.fail(error);
     });
-  }
-
-  #frame(from: string, channel: Channel, frame: Uint8Array, credential: PeerCredential): void {
-    // Over a link that a ticket opened one may ask to be let in, and nothing else.
-    if (credential.type === 'token' && !(channel === 'client' && frame[0] === FRAME.join)) {
-      // Who speaks as a member has the secret by now: its next link is one by that. This one is left from before, and nobody would hear it.
-      if (channel !== 'client') this.#transport.hangUp(from);
-      return;
-    }
-    this.#links.heard(from);
-    // An agent calls, and is a peer besides.
-    const calls = !this.#agents.has(from) || (channel === 'client' && frame[0] === FRAME.requests);
-    if (calls && this.#remote.has(from)) return this.#remote.frame(from, channel, frame);
-    if (this.#entrance.frame(from, channel, frame)) return;
-    const joined = this.#joined;
-    // A peer that joined earlier may speak of the group before this node has opened it: it will say it again.
-    if (joined === null || this.#failure !== null) return;
-    if (!this.#agents.passes(from, channel) || joined.liveness.frame(from, channel, frame)) return;
-    const { replica, transfer, members, notes } = joined;
-    switch (channel) {
-      case 'raft':
-        return replica.raftFrame(from, frame);
-      case 'snapshot':
-        return replica.snapshotFrame(from, frame);
-      case 'client':
-        if (frame[0] === FRAME.propose) return replica.proposeFrame(from, decodePropose(frame));
-        if (frame[0] === FRAME.proposeResult) return replica.resultFrame(from, decodeAnswers(frame));
-        if (frame[0] === FRAME.stored) return notes.stored(from, decodeStored(frame));
-        if (transfer.frame(from, frame) || members.frame(from, frame)) return;
-        throw new KvorumError('ERR_INVALID_ARGUMENT', `a client frame of unknown kind ${frame[0] ?? 'none'}`);
-      default:
-        throw new KvorumError('ERR_INVALID_ARGUMENT', `this version does not speak on the ${channel} channel`);
-    }
-  }
-
-  #peer(event: PeerEvent): void {
-    const { logger, name } = this.#options;
-    const hello = event.type === 'refused' ? event.hello : event.peer.hello;
-    if (hello !== null && isClient(hello)) return this.#client(event);
-    this.#entrance.peer(event);
-    if (event.type === 'refused') return this.#refused(event);
-    const { peer } = event;
-    this.#joined?.notes.linkChanged(peer.id);
-    const { address, hello: said } = peer;
-    // There is no end of agents, and gossip tells of them; their links come and go as they are used.
-    const isPassing = isAgent(said);
-    if (!isPassing && said.clusterId !== null) this.#seen.set(peer.id, { address, http: said.http, pid: said.pid });
-    const fields = { node: name, peer: peer.name, address };
-    switch (event.type) {
-      case 'up':
-        logger[isPassing ? 'debug' : 'info'](fields, 'peer is up');
-        this.#links.up(peer.id);
-        if (isPassing) this.#remote.up(peer, 'agent');
-        // Followers have nothing to tell each other until they elect, and then each millisecond counts.
-        else this.#transport.prepare(peer.id, 'raft');
-        this.#joined?.liveness.peerUp(peer);
-        return;
-      case 'down':
-        logger[isPassing ? 'debug' : 'warn'](fields, 'the link to a peer closed');
-        this.#joined?.replica.peerDown(peer.id);
-        this.#joined?.transfer.peerDown(peer.id);
-        this.#joined?.members.peerDown(peer.id);
-        this.#links.down(peer.id);
-        this.#remote.down(peer.id);
-        this.#joined?.liveness.changed();
-        return;
-      case 'lost':
-        logger.warn(fields, 'the process of a peer is gone');
-        this.#joined?.replica.peerLost(peer.id);
-    }
-  }
-
-  #client(event: PeerEvent): void {
-    const { logger, name: node } = this.#options;
-    if (event.type === 'refused') {
-      logger.info({ node, code: event.code, by: event.by }, `a client was not let in: ${event.message}`);
-    } else if (event.type === 'up') this.#remote.up(event.peer, 'client');
-    else this.#remote.down(event.peer.id);
-  }
-
-  /** A member that its peers do not take for itself (its disk is an old copy, or another has its name) must not go on. */
-  #refused(event: Extract<PeerEvent, { type: 'refused' }>): void {
-    const { logger, name } = this.#options;
-    logger.warn({ node: name, address: event.address, code: event.code, by: event.by }, event.message);
-    if (event.by !== 'them' || this.#joined === null) return;
-    // Only a member's word counts: another cluster may have the same secret, and a member of ours may have been wiped.
-    const { clusterId, replica } = this.#joined;
-    const { hello } = event;
-    if (hello === null || hello.clusterId !== clusterId) return;
-    // Who was removed may know none of those that are members by now: all may have been replaced meanwhile.
-    const known = replica.machine.members.some(({ peerId }) => peerId === hello.peerId);
-    if (!known && event.code !== 'ERR_MEMBER_REMOVED') return;
-    const { code } = event;
-    if (code === 'ERR_MEMBER_REPLACED' || code === 'ERR_WRONG_CLUSTER' || code === 'ERR_MEMBER_REMOVED') {
-      this.#loop.fail(new KvorumError(code, event.message));
-    }
   }
 
   #softStateChanged({ role, leader }: SoftState): void {

@@ -148,8 +148,8 @@ describe('an agent', () => {
     for (const { name } of [...cluster.nodes]) if (name !== 'a1') cluster.node(name).pause();
     const put = one.node.put('k', 'v', { timeoutMs: 1000 });
     await expect(cluster.run(put, 2100)).rejects.toMatchObject({ code: 'ERR_TIMEOUT', outcome: 'unknown' });
-    // And what has no time of its own, when gossip takes the member for dead.
-    const lock = one.node.locks.acquire('l');
+    // And what has much time, when gossip takes the member for dead.
+    const lock = one.node.locks.acquire('l', { waitMs: 60_000 });
     await expect(cluster.run(lock, 120_000)).rejects.toMatchObject({ code: 'ERR_UNAVAILABLE', outcome: 'unknown' });
     for (const { name } of [...cluster.nodes]) cluster.node(name).resume();
     await cluster.until(() => one.node.readiness().ready, 'somebody serves it');
