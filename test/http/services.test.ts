@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { MockInstance } from 'vitest';
 
-import { instanceKey } from '../../src/client/services/instance.ts';
+import { instanceKey, SERVICES_PREFIX } from '../../src/client/services/instance.ts';
 import { KvorumError } from '../../src/errors.ts';
 import { startHttp } from '../../src/http/server.ts';
 import type { HttpServer } from '../../src/http/server.ts';
@@ -358,9 +358,14 @@ describe('lists of several pages', () => {
     ...{ createRevision: 1, modRevision: 1, version: 1, lease: null, contentType: null },
   });
   const page = (entries: KvEntry[]): ListAnswer => ({ revision: 1, entries, count: 9, nextCursor: 'next' });
+  /** What lists of the API are answered, one after the other. The node itself lists all services now and then, for the DHT: that is none of them. */
   const listing = (): MockInstance<EmbeddedNode['list']> => {
-    const list = vi.spyOn(node, 'list');
-    onTestFinished(() => list.mockRestore());
+    const real = node.list.bind(node);
+    const list = vi.fn<EmbeddedNode['list']>(real);
+    const spy = vi
+      .spyOn(node, 'list')
+      .mockImplementation((options) => (options?.prefix === SERVICES_PREFIX ? real(options) : list(options)));
+    onTestFinished(() => spy.mockRestore());
     return list;
   };
 
