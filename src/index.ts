@@ -18,7 +18,7 @@ import { text } from './client/codec.ts';
 import { EmbeddedTransport } from './client/embedded-transport.ts';
 import { Neighbours } from './client/neighbours.ts';
 import type { ConnectOptions } from './client/options.ts';
-import { Crier } from './client/services/crier.ts';
+import { DhtAnnouncer } from './client/services/dht-announcer.ts';
 import { KvorumError } from './errors.ts';
 import { startHttp } from './http/server.ts';
 import { startIsolated } from './isolate/isolated-node.ts';
@@ -156,7 +156,7 @@ async function startHere(options: Options): Promise<KvorumNode> {
       node.serve(await startHttp(node, logger === undefined ? http : { ...http, logger }));
     }
     await node.join();
-    return options.role === 'agent' ? node : withCrier(node);
+    return options.role === 'agent' ? node : withAnnouncer(node);
   } catch (error) {
     await node.close({ drainTimeoutMs: 0 });
     throw error;
@@ -164,14 +164,17 @@ async function startHere(options: Options): Promise<KvorumNode> {
 }
 
 /** Instances of services that are registered over the network run beside no node: whoever leads tells the DHT of them. */
-function withCrier(node: KvorumNode): KvorumNode {
+function withAnnouncer(node: KvorumNode): KvorumNode {
   const core = coreOver([new EmbeddedTransport(node)]);
-  core.keep(new Crier(core, () => node.cluster().leader === node.name));
+  core.keep(new DhtAnnouncer(core, () => node.cluster().leader === node.name));
   const closeNode = node.close.bind(node);
   return Object.assign(node, {
     close: async (given?: { drainTimeoutMs?: number }): Promise<void> => {
-      await core.close();
-      await closeNode(given);
+      try {
+        await core.close();
+      } finally {
+        await closeNode(given);
+      }
     },
   });
 }

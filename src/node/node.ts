@@ -45,7 +45,7 @@ import { readinessOf } from './readiness.ts';
 import { isClient, RemoteServer } from './remote/server.ts';
 import { Replica } from './replica.ts';
 import { Services } from './services.ts';
-import { Switchboard, type Seen } from './switchboard.ts';
+import { PeerDispatcher, type Seen } from './peer-dispatcher.ts';
 import { Transfer } from './transfer.ts';
 import type {
   AnswerHead,
@@ -107,7 +107,7 @@ export class Node implements KvorumNode {
   #entrance!: Entrance;
   #doorkeeper!: Doorkeeper;
   #memory!: PeerMemory;
-  #switchboard!: Switchboard;
+  #dispatcher!: PeerDispatcher;
   #transport!: Transport;
   #links!: LinkPool;
   readonly #agents = new AgentGate((id) => this.#transport.peer(id));
@@ -343,7 +343,7 @@ export class Node implements KvorumNode {
       members: () => this.#joined?.replica.machine.memberMap ?? null,
       judgeCaller: (hello) => this.#remote.judge(hello),
     });
-    this.#switchboard = new Switchboard({
+    this.#dispatcher = new PeerDispatcher({
       name,
       logger,
       entrance: this.#entrance,
@@ -365,8 +365,8 @@ export class Node implements KvorumNode {
       handlers: {
         hello: () => this.#doorkeeper.hello(),
         admit: (hello, credential) => this.#doorkeeper.admit(hello, credential),
-        frame: (from, channel, frame, credential) => this.#switchboard.frame(from, channel, frame, credential),
-        peer: (event) => this.#switchboard.peer(event),
+        frame: (from, channel, frame, credential) => this.#dispatcher.frame(from, channel, frame, credential),
+        peer: (event) => this.#dispatcher.peer(event),
         // They come and go.
         transient: (hello) => isClient(hello) || isAgent(hello),
       },

@@ -10,7 +10,7 @@ const JOINING = 'src/node/joining.ts';
 const LIVENESS = 'src/node/gossip/liveness.ts';
 const MACHINE = 'src/machine/machine.ts';
 const MEMBERSHIP = 'src/node/membership.ts';
-const SWITCHBOARD = 'src/node/switchboard.ts';
+const DISPATCHER = 'src/node/peer-dispatcher.ts';
 const ROSTER = 'src/node/roster.ts';
 
 export const members = inRoom('members', [
@@ -128,7 +128,7 @@ export const members = inRoom('members', [
   },
   {
     name: 'bearer-speaks-as-a-member',
-    file: SWITCHBOARD,
+    file: DISPATCHER,
     about: 'Over a link that a ticket opened one may ask to be let in, and nothing else.',
     find: "if (credential.type === 'token' && !(channel === 'client' && frame[0] === FRAME.join)) {",
     replace: "if (credential.type === 'token' && channel === 'gossip') {",

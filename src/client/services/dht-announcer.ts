@@ -19,7 +19,7 @@ const MAX_SERVICES = 256;
 /** Of one service: a record has room for some forty that say little. */
 const MAX_INSTANCES = 64;
 
-export class Crier {
+export class DhtAnnouncer {
   readonly #core: Core;
   readonly #leads: () => boolean;
   /** By service, the keys of those instances that are told of. */

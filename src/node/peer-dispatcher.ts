@@ -17,7 +17,7 @@ export interface Seen {
   readonly pid: number;
 }
 
-export interface SwitchboardOptions {
+export interface PeerDispatcherOptions {
   /** Of this node. */
   readonly name: string;
   readonly logger: Logger;
@@ -37,10 +37,10 @@ export interface SwitchboardOptions {
   readonly fail: (error: KvorumError) => void;
 }
 
-export class Switchboard {
-  readonly #options: SwitchboardOptions;
+export class PeerDispatcher {
+  readonly #options: PeerDispatcherOptions;
 
-  constructor(options: SwitchboardOptions) {
+  constructor(options: PeerDispatcherOptions) {
     this.#options = options;
   }
 

@@ -6,7 +6,7 @@ import { coreOver } from '../../../src/client/client.ts';
 import type { Client } from '../../../src/client/client.ts';
 import type { Core } from '../../../src/client/core.ts';
 import { EmbeddedTransport } from '../../../src/client/embedded-transport.ts';
-import { Crier } from '../../../src/client/services/crier.ts';
+import { DhtAnnouncer } from '../../../src/client/services/dht-announcer.ts';
 import { KvorumError } from '../../../src/errors.ts';
 import { simCluster, type SimCluster } from '../../../src/testing/index.ts';
 import type { SimNode } from '../../../src/testing/sim-node.ts';
@@ -28,14 +28,14 @@ afterEach(async () => {
 
 const leads = (node: SimNode) => (): boolean => node.alive && node.node.cluster().leader === node.name;
 
-function criesBeside(node: SimNode, transport = new EmbeddedTransport(node.node)): void {
+function announcesBeside(node: SimNode, transport = new EmbeddedTransport(node.node)): void {
   const environment = {
     now: () => cluster.now,
     random: () => 0.5,
     after: (delayMs: number, task: () => void) => cluster.time.schedule(delayMs, task),
   };
   const own = coreOver([transport], { environment });
-  own.keep(new Crier(own, leads(node)));
+  own.keep(new DhtAnnouncer(own, leads(node)));
   beside.push(own);
 }
 
@@ -59,7 +59,7 @@ describe('the leader', () => {
   test('tells of what says no node, and of whatever becomes of it', async () => {
     const one = await register('one');
     await register('two', { node: '77' });
-    for (const node of cluster.nodes) criesBeside(node);
+    for (const node of cluster.nodes) announcesBeside(node);
     const { leader } = cluster;
     const other = cluster.nodes.find((node) => node !== leader)!;
     await cluster.advance(10_000);
@@ -77,7 +77,7 @@ describe('the leader', () => {
 
   test('takes back what it told of when it leads no more, and the next one tells of it', async () => {
     await register('one');
-    for (const node of cluster.nodes) criesBeside(node);
+    for (const node of cluster.nodes) announcesBeside(node);
     await cluster.advance(10_000);
     const before = cluster.leader!;
     const next = cluster.nodes.find((node) => node !== before)!;
@@ -115,7 +115,7 @@ class Notebook extends EmbeddedTransport {
 function notes(): Notebook {
   const { leader } = cluster;
   const notebook = new Notebook(leader!.node);
-  criesBeside(leader!, notebook);
+  announcesBeside(leader!, notebook);
   return notebook;
 }
 
