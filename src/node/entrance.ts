@@ -60,11 +60,10 @@ export class Entrance {
     const { bootstrap, joining } = this;
     if (bootstrap.map !== null) return bootstrap.map;
     if (joining !== null) {
-      const byTicket = this.#options.credentials.secret === null;
       const map = await joining.run(transport, { signal });
       bootstrap.settled(map);
       for (const address of join ?? []) transport.disconnect(address);
-      if (byTicket) hangUpAll(transport);
+      hangUpTokenLinks(transport);
       return map;
     }
     if (Object.keys(initialCluster).length > 1) return bootstrap.run(transport, { signal });
@@ -98,6 +97,6 @@ export class Entrance {
 }
 
 /** What a ticket opened is good for asking only: from now on links are made by the secret. */
-export function hangUpAll(transport: Transport): void {
-  for (const { id } of [...transport.peers()]) transport.hangUp(id);
+export function hangUpTokenLinks(transport: Transport): void {
+  for (const { id } of [...transport.peers()]) transport.hangUpTokenLinks(id);
 }

@@ -27,7 +27,7 @@ export interface PeerDispatcherOptions {
   readonly remote: RemoteServer;
   /** Members that were here; what is written here is read elsewhere. */
   readonly seen: Map<NodeId, Seen>;
-  readonly transport: () => Pick<Transport, 'hangUp' | 'prepare'>;
+  readonly transport: () => Pick<Transport, 'hangUpTokenLinks' | 'prepare'>;
   readonly links: () => LinkPool;
   /** Null until the node is in its cluster. */
   readonly joined: () => Joined | null;
@@ -49,7 +49,7 @@ export class PeerDispatcher {
     // Over a link that a ticket opened one may ask to be let in, and nothing else.
     if (credential.type === 'token' && !(channel === 'client' && frame[0] === FRAME.join)) {
       // Who speaks as a member has the secret by now: its next link is one by that. This one is left from before, and nobody would hear it.
-      if (channel !== 'client') transport().hangUp(from);
+      if (channel !== 'client') transport().hangUpTokenLinks(from);
       return;
     }
     links().heard(from);

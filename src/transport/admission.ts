@@ -48,7 +48,13 @@ export interface AdmissionOptions {
 }
 
 export type AdmissionOutcome =
-  | { readonly type: 'admitted'; readonly hello: Hello; readonly credential: PeerCredential }
+  /** `credential`: of the peer. `bearsToken`: this side proved with a join token. */
+  | {
+      readonly type: 'admitted';
+      readonly hello: Hello;
+      readonly credential: PeerCredential;
+      readonly bearsToken: boolean;
+    }
   /** `by`: who refused. `hello`: who was refused, when it came so far. */
   | {
       readonly type: 'refused';
@@ -138,7 +144,7 @@ export class Admission {
   /** The stream ended before the handshake did: a refusal of ours that the peer had heard before it left, or null. */
   ended(): AdmissionOutcome | null {
     if (this.#pending === null || this.#pending.verdict.ok) return null;
-    return judged(this.#pending.hello, this.#pending.verdict, this.#credential);
+    return this.#judged(this.#pending.hello, this.#pending.verdict);
   }
 
   #challenge(message: Record<string, unknown>): AdmissionStep {
@@ -194,13 +200,13 @@ export class Admission {
     if (theirs.ok !== true) {
       return { send, outcome: { type: 'refused', by: 'them', ...parseRefusal(theirs), hello } };
     }
-    return { send, outcome: judged(hello, verdict, this.#credential) };
+    return { send, outcome: this.#judged(hello, verdict) };
   }
 
   #verdict(message: Record<string, unknown>): AdmissionStep {
     this.#expects = 'nothing';
     if (message['ok'] !== true || this.#pending === null) return this.#malformed('verdict');
-    return { send: [], outcome: judged(this.#pending.hello, this.#pending.verdict, this.#credential) };
+    return { send: [], outcome: this.#judged(this.#pending.hello, this.#pending.verdict) };
   }
 
   #judge(hello: Hello): Verdict {
@@ -208,6 +214,16 @@ export class Admission {
     const reason = bearer === null ? null : judgeRole(bearer, hello);
     if (reason !== null) return { ok: false, code: 'ERR_BAD_TOKEN', message: reason };
     return this.#options.admit(hello, this.#credential);
+  }
+
+  #judged(hello: Hello, verdict: Verdict): AdmissionOutcome {
+    if (verdict.ok) return { type: 'admitted', hello, credential: this.#credential, bearsToken: this.#bearsToken };
+    return { type: 'refused', by: 'us', code: verdict.code, message: verdict.message, hello };
+  }
+
+  get #bearsToken(): boolean {
+    const { credential } = this.#options;
+    return credential !== null && 'token' in credential;
   }
 
   /** What the other side has proved with, once it has. */
@@ -219,9 +235,7 @@ export class Admission {
   /** Refusals of the proof itself; of a token only where there is one. */
   #saidByStrangers(code: string): boolean {
     if (code === 'ERR_WRONG_SECRET') return true;
-    const { credential } = this.#options;
-    const borne = credential !== null && 'token' in credential;
-    return code === 'ERR_BAD_TOKEN' && (borne || (this.#basis?.bearer ?? null) !== null);
+    return code === 'ERR_BAD_TOKEN' && (this.#bearsToken || (this.#basis?.bearer ?? null) !== null);
   }
 
   #ownChallenge(): Uint8Array {
@@ -264,11 +278,6 @@ export class Admission {
 }
 
 const SECRET: PeerCredential = { type: 'secret' };
-
-function judged(hello: Hello, verdict: Verdict, credential: PeerCredential): AdmissionOutcome {
-  if (verdict.ok) return { type: 'admitted', hello, credential };
-  return { type: 'refused', by: 'us', code: verdict.code, message: verdict.message, hello };
-}
 
 function bytesOf(value: unknown): Buffer | undefined {
   return typeof value === 'string' && value.length <= 100 ? Buffer.from(value, 'base64') : undefined;

@@ -4,12 +4,14 @@
  *
  * **One link a peer.** Both sides may dial at the same time, and then there are two connections. Of two that are both young, each side takes the
  * one that the side with the smaller peer id dialled, so both take the same; otherwise the younger one, because a peer dials only when it has
- * no link, so the older one is dead and we have not noticed. The side with the smaller peer id closes what is left over, a
+ * no link, so the older one is dead and we have not noticed. But a link by the secret is never given up for one by a join token, which is good for asking to be let in and nothing else, and who
+ * has the secret by the time that a handshake by its token is over makes no link of it. The side with the smaller peer id closes what is left over, a
  * second later, when the other has made the same choice. A dialer that finds its peer linked meanwhile gives up its own dial.
  */
 import { invariant, KvorumError } from '../errors.ts';
 import type { NodeId } from '../raft/types.ts';
 import { parseAddress } from './address.ts';
+import { Admission } from './admission.ts';
 import type { AdmissionOutcome } from './admission.ts';
 import { MAX_PEERS_REMEMBERED, resolveLimits } from './limits.ts';
 import type { PartialTransportLimits } from './limits.ts';
@@ -20,6 +22,7 @@ import type { Refusal } from './refusals.ts';
 import { CHANNELS } from './types.ts';
 import type {
   Channel,
+  Credential,
   Hello,
   Peer,
   PeerCredential,
@@ -42,8 +45,10 @@ export interface BaseLink {
   readonly id: NodeId;
   readonly role: 'dialer' | 'listener';
   readonly hello: Hello | null;
-  /** Null until it is admitted. */
+  /** Of the peer; null until it is admitted. */
   readonly credential: PeerCredential | null;
+  /** This side proved with a join token. */
+  readonly bearsToken: boolean;
   /** Closed by our own will or the peer's word: nobody asks whether its process is gone. */
   readonly wanted: boolean;
   /** False when the queue of the channel is full. */
@@ -54,7 +59,7 @@ export interface BaseLink {
   queuedFrames(): number;
   /** Tells the peer why, then closes. */
   dismiss(code: string, message: string): void;
-  /** Closes gently: what is written leaves first. */
+  /** Closes gently: what is written leaves first. To this side it is gone at once. */
   close(): unknown;
 }
 
@@ -66,6 +71,8 @@ export type Failure =
 
 export interface BaseOptions {
   readonly handlers: TransportHandlers;
+  readonly credential: () => Credential;
+  readonly wallTime: () => number;
   readonly limits?: PartialTransportLimits | undefined;
   readonly logger?: TransportLogger | undefined;
   /** Runs `task` after `delayMs`; returns what cancels it. */
@@ -191,6 +198,10 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
     for (const link of [...(this.#peers.get(id)?.links ?? [])]) link.close();
   }
 
+  hangUpTokenLinks(id: NodeId): void {
+    for (const link of [...(this.#peers.get(id)?.links ?? [])]) if (isByToken(link)) link.close();
+  }
+
   drop(id: NodeId, code: string, message: string): void {
     for (const link of [...(this.#peers.get(id)?.links ?? [])]) link.dismiss(code, message);
   }
@@ -207,6 +218,21 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
     return { peers, refused: this.#refusals.counts(), malformed: this.#malformed };
   }
 
+  /** For one handshake: what it is proved with is asked for now. */
+  protected newAdmission(role: 'dialer' | 'listener', remotePeerId: string, remoteId: NodeId): Admission {
+    const { credential, handlers, wallTime } = this.#options;
+    return new Admission({
+      role,
+      credential: credential(),
+      ownPeerId: this.ownPeerId,
+      remotePeerId,
+      remoteId,
+      wallTime,
+      hello: () => handlers.hello(),
+      admit: (hello, proved) => handlers.admit(hello, proved),
+    });
+  }
+
   /** The link whose frames count; undefined while the peer is not linked. */
   protected current(id: NodeId): L | undefined {
     return this.#peers.get(id)?.current ?? undefined;
@@ -214,6 +240,10 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
 
   /** A connection passed admission on both sides. `dialled`: the address that we dialled for it, null when the peer dialled. */
   protected onAdmitted(link: L, hello: Hello, dialled: string | null): void {
+    if (link.bearsToken && !this.#bearsToken()) {
+      link.close();
+      return;
+    }
     const peer = peerOf(link, hello);
     const state = this.#remember(peer);
     state.links.push(link);
@@ -225,7 +255,7 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
     const rival = state.current;
     if (rival !== null) {
       if (this.ownPeerId < hello.peerId) this.#later(CLOSE_RIVALS_MS, () => this.#closeRivals(state));
-      if (this.#young.has(rival) && this.#preferred(rival, hello) && !this.#preferred(link, hello)) return;
+      if (this.#outranks(rival, link, hello)) return;
     }
     state.peer = peer;
     state.transient = this.handlers.transient?.(hello) ?? false;
@@ -247,6 +277,17 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
       task();
     });
     this.#timers.add(cancel);
+  }
+
+  #bearsToken(): boolean {
+    const credential = this.#options.credential();
+    return credential !== null && 'token' in credential;
+  }
+
+  /** Whether the older of two links is kept. Both sides know alike of either whether it is by a token. */
+  #outranks(older: L, younger: L, hello: Hello): boolean {
+    if (isByToken(older) !== isByToken(younger)) return isByToken(younger);
+    return this.#young.has(older) && this.#preferred(older, hello) && !this.#preferred(younger, hello);
   }
 
   /** Dialled by the side with the smaller peer id. */
@@ -289,27 +330,30 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
     this.logger?.debug({ remote, reason }, 'bytes that are not our protocol');
   }
 
-  /** Returns false when the link was never admitted. */
-  protected onClosed(link: L): boolean {
+  /** Nothing of this member is remembered. */
+  protected isStranger(id: NodeId): boolean {
+    return !this.#peers.has(id);
+  }
+
+  protected onClosed(link: L): void {
     const state = this.#peers.get(link.id);
     const index = state?.links.indexOf(link) ?? -1;
-    if (state === undefined || index < 0) return false;
+    if (state === undefined || index < 0) return;
     state.links.splice(index, 1);
     if (state.receiving === link) state.receiving = null;
     state.framesDropped += link.queuedFrames();
-    if (state.current !== link) return true;
+    if (state.current !== link) return;
     const next = state.links.at(-1);
     if (next !== undefined) {
       state.current = next;
       if (next.hello !== null) state.peer = peerOf(next, next.hello);
       this.#tell({ type: 'up', peer: state.peer });
-      return true;
+      return;
     }
     state.current = null;
     if (state.transient) this.#peers.delete(state.id);
     this.#tell({ type: 'down', peer: state.peer });
     this.reconnector.down(state.id, link.wanted);
-    return !state.transient;
   }
 
   /** Throws what the shell's handler throws: the link is closed for it. */
@@ -362,6 +406,11 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
 function peerOf(link: BaseLink, hello: Hello): Peer {
   const { id, name, address } = hello;
   return { id, name, address, hello, credential: credentialOf(link) };
+}
+
+/** One side bore a join token: both sides say the same of it. */
+function isByToken(link: BaseLink): boolean {
+  return link.bearsToken || credentialOf(link).type === 'token';
 }
 
 function credentialOf({ credential }: BaseLink): PeerCredential {

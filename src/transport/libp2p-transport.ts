@@ -7,7 +7,7 @@
  */
 import type { Connection, Libp2p, PrivateKey } from '@libp2p/interface';
 import { parseAddress, toMultiaddr } from './address.ts';
-import { Admission } from './admission.ts';
+import type { Admission } from './admission.ts';
 import { BaseTransport } from './base-transport.ts';
 import type { Failure, TransportLogger } from './base-transport.ts';
 import { createHost } from './libp2p-host.ts';
@@ -54,8 +54,6 @@ export async function createLibp2pTransport(options: Libp2pTransportOptions): Pr
 }
 
 class Libp2pTransport extends BaseTransport<Link> implements LinkOwner {
-  readonly #credential: () => Credential;
-  readonly #wallTime: () => number;
   readonly #guard: SocketGuard;
   readonly #links = new Map<Connection, Link>();
   /** The address and the answer that a dial of ours waits with. */
@@ -71,6 +69,8 @@ class Libp2pTransport extends BaseTransport<Link> implements LinkOwner {
   constructor(options: Libp2pTransportOptions) {
     super({
       handlers: options.handlers,
+      credential: options.credential,
+      wallTime: options.wallTime,
       limits: options.limits,
       logger: options.logger,
       schedule: (delayMs, task) => {
@@ -79,8 +79,6 @@ class Libp2pTransport extends BaseTransport<Link> implements LinkOwner {
       },
       random: Math.random,
     });
-    this.#credential = options.credential;
-    this.#wallTime = options.wallTime;
     this.#guard = new SocketGuard((remote) => this.onMalformed(remote, 'not libp2p'));
   }
 
@@ -185,16 +183,7 @@ class Libp2pTransport extends BaseTransport<Link> implements LinkOwner {
   }
 
   admission(link: Link): Admission {
-    return new Admission({
-      role: link.role,
-      credential: this.#credential(),
-      ownPeerId: this.#ownPeerId,
-      remotePeerId: link.connection.remotePeer.toString(),
-      remoteId: link.id,
-      wallTime: this.#wallTime,
-      hello: () => this.handlers.hello(),
-      admit: (hello, credential) => this.handlers.admit(hello, credential),
-    });
+    return this.newAdmission(link.role, link.connection.remotePeer.toString(), link.id);
   }
 
   admitted(link: Link, hello: Hello): void {
@@ -223,8 +212,12 @@ class Libp2pTransport extends BaseTransport<Link> implements LinkOwner {
   }
 
   closed(link: Link): void {
+    this.onClosed(link);
+  }
+
+  ended(link: Link): void {
     this.#links.delete(link.connection);
-    if (this.onClosed(link) || this.closing || this.peer(link.id) !== undefined) return;
+    if (this.closing || !this.isStranger(link.id)) return;
     // Strangers leave nothing behind, not even a line in libp2p's peer book.
     this.#libp2p.peerStore.delete(link.connection.remotePeer).catch((error: unknown) => {
       this.logger?.debug({ error }, 'peer book');

@@ -31,7 +31,10 @@ export interface LinkOwner {
   malformed(link: Link, reason: unknown): void;
   /** The peer closed the admitted link and said why. */
   dismissed(link: Link, code: string, message: string): void;
+  /** Frames neither come nor go on it any more, whoever closed it. Called once. */
   closed(link: Link): void;
+  /** After `closed`: its connection is gone too. */
+  ended(link: Link): void;
   /** Flush this stream at the end of the turn. */
   flushLater(stream: OutStream): void;
 }
@@ -43,6 +46,7 @@ export class Link implements BaseLink {
   phase: 'new' | 'admitting' | 'up' | 'closed' = 'new';
   hello: Hello | null = null;
   credential: PeerCredential | null = null;
+  bearsToken = false;
   /** We close it on purpose: the peer is not asked after. */
   wanted = false;
   /** Anything came since the last look. */
@@ -56,6 +60,7 @@ export class Link implements BaseLink {
   #waiting: { channel: Channel; stream: Stream }[] = [];
   #control: Stream | null = null;
   #admission: Admission | null = null;
+  #isOver = false;
   readonly #timer: NodeJS.Timeout;
 
   constructor(connection: Connection, id: NodeId, owner: LinkOwner) {
@@ -143,10 +148,11 @@ export class Link implements BaseLink {
     void this.close();
   }
 
-  /** Lets what is written leave, at most half a second, then closes. */
+  /** It counts as closed from now on; what is written is let leave, for at most half a second. */
   async close(): Promise<void> {
     this.wanted = true;
     for (const stream of this.#out.values()) stream.flush();
+    this.#over();
     try {
       await this.connection.close({ signal: AbortSignal.timeout(500) });
     } catch (error) {
@@ -220,6 +226,7 @@ export class Link implements BaseLink {
       this.phase = 'up';
       this.hello = outcome.hello;
       this.credential = outcome.credential;
+      this.bearsToken = outcome.bearsToken;
       this.#owner.admitted(this, outcome.hello);
       const waiting = this.#waiting;
       this.#waiting = [];
@@ -254,6 +261,14 @@ export class Link implements BaseLink {
   }
 
   #onClose(): void {
+    this.#over();
+    for (const stream of this.#out.values()) stream.close();
+    this.#owner.ended(this);
+  }
+
+  #over(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
     clearTimeout(this.#timer);
     const phase = this.phase;
     this.phase = 'closed';
@@ -262,7 +277,6 @@ export class Link implements BaseLink {
       this.#owner.failed(this, outcome === null || outcome.type === 'admitted' ? { type: 'broken' } : outcome);
     }
     this.#owner.closed(this);
-    for (const stream of this.#out.values()) stream.close();
     this.#waiting = [];
   }
 }

@@ -14,8 +14,8 @@
 import type { NodeId } from '../raft/types.ts';
 import { KvorumError, invariant } from '../errors.ts';
 import { parseAddress } from './address.ts';
-import { Admission, decodeControl, encodeControl } from './admission.ts';
-import type { AdmissionStep } from './admission.ts';
+import { decodeControl, encodeControl } from './admission.ts';
+import type { Admission, AdmissionStep } from './admission.ts';
 import { BaseTransport } from './base-transport.ts';
 import type { BaseLink, Failure, TransportLogger } from './base-transport.ts';
 import { parseRefusal } from './hello.ts';
@@ -235,6 +235,7 @@ class MemoryLink implements BaseLink {
   readonly remoteAddress: string;
   hello: Hello | null = null;
   credential: PeerCredential | null = null;
+  bearsToken = false;
   wanted = false;
   phase: 'admitting' | 'up' | 'closed' = 'admitting';
   readonly #connection: MemoryConnection;
@@ -422,6 +423,7 @@ class MemoryLink implements BaseLink {
       this.phase = 'up';
       this.hello = outcome.hello;
       this.credential = outcome.credential;
+      this.bearsToken = outcome.bearsToken;
       this.#owner.admitted(this, outcome.hello);
       for (const { channel, frame } of this.#early.splice(0)) this.#receive(channel, frame);
     } else this.#fail(outcome);
@@ -443,8 +445,6 @@ class MemoryTransport extends BaseTransport<MemoryLink> {
   readonly address: string;
   readonly process: NetworkProcess;
   readonly #network: MemoryNetwork;
-  readonly #credential: () => Credential;
-  readonly #wallTime: () => number;
   readonly #links = new Set<MemoryLink>();
   readonly #dials = new Map<MemoryLink, { readonly address: string; done(result: DialResult): void }>();
 
@@ -453,6 +453,8 @@ class MemoryTransport extends BaseTransport<MemoryLink> {
     const { process = { enter: (task) => task(), schedule } } = options;
     super({
       handlers: options.handlers,
+      credential: options.credential,
+      wallTime: options.wallTime,
       limits: options.limits,
       logger: options.logger,
       schedule: (delayMs, task) => process.schedule(delayMs, task),
@@ -461,8 +463,6 @@ class MemoryTransport extends BaseTransport<MemoryLink> {
     this.process = process;
     this.#network = network;
     this.address = address;
-    this.#credential = options.credential;
-    this.#wallTime = options.wallTime;
   }
 
   protected get ownPeerId(): string {
@@ -502,16 +502,7 @@ class MemoryTransport extends BaseTransport<MemoryLink> {
   }
 
   admission(role: 'dialer' | 'listener', remotePeerId: string, remoteId: NodeId): Admission {
-    return new Admission({
-      role,
-      credential: this.#credential(),
-      ownPeerId: this.ownPeerId,
-      remotePeerId,
-      remoteId,
-      wallTime: this.#wallTime,
-      hello: () => this.handlers.hello(),
-      admit: (hello, credential) => this.handlers.admit(hello, credential),
-    });
+    return this.newAdmission(role, remotePeerId, remoteId);
   }
 
   register(link: MemoryLink): void {

@@ -138,8 +138,13 @@ export interface Transport {
   prepare(to: NodeId, channel: Channel): void;
   /** Bytes queued and not yet given to the operating system. */
   queuedBytes(to: NodeId, channel: Channel): number;
-  /** Closes every connection to the peer gently: what its open streams were given leaves first. It is told nothing, and may come again; an address given to `connect` is dialled again. */
+  /**
+   * Closes every connection to the peer gently: what its open streams were given leaves first. It is told nothing, and may come again; an address given to `connect` is dialled again. To this side
+   * the peer is not linked from now on: `down` is told before this returns.
+   */
   hangUp(id: NodeId): void;
+  /** As `hangUp`, but only of the connections that one side opened by a join token. */
+  hangUpTokenLinks(id: NodeId): void;
   /** Closes every connection to the peer (a removed or refused one). */
   drop(id: NodeId, code: string, message: string): void;
   stats(): TransportStats;

@@ -62,9 +62,9 @@ describe.each(SIDES)('a %s with a join token', (role) => {
     const borne = token({ role: 'learner' });
     const asks = { ...hello(nameOf(role), role === 'dialer' ? '1' : '2'), extra: { role: 'learner' } };
     const result = meet(role, borne, { theirs: note('member'), ours: { ...note('bearer'), hello: () => asks } });
-    expect(result.member).toEqual({ type: 'admitted', hello: asks, credential: told['member'] });
+    expect(result.member).toEqual({ type: 'admitted', hello: asks, credential: told['member'], bearsToken: false });
     const theirs = memberHello(nameOf(otherOf(role)));
-    expect(result.bearer).toEqual({ type: 'admitted', hello: theirs, credential: told['bearer'] });
+    expect(result.bearer).toEqual({ type: 'admitted', hello: theirs, credential: told['bearer'], bearsToken: true });
     expect(told).toEqual({
       member: { type: 'token', role: 'learner', expiresMs: NOW + 1000 },
       bearer: { type: 'secret' },

@@ -566,6 +566,68 @@ export function transportConformance(name: string, makeHarness: () => Harness): 
       a.transport.hangUp('1');
     });
 
+    test('who was hung up on is not linked from that moment, and can be dialled at once', async () => {
+      const [a, b, h] = await pair();
+      a.transport.disconnect(b.transport.address);
+      a.transport.hangUp(b.id);
+      expect(a.transport.peers()).toEqual([]);
+      expect(eventTypes(a)).toEqual(['up', 'down']);
+      expect(a.transport.send(b.id, 'client', [Uint8Array.of(1)])).toBe(false);
+      a.transport.connect(b.transport.address);
+      await h.until(() => linked(a, b), 'linked again');
+      a.transport.send(b.id, 'client', [Uint8Array.of(2)]);
+      await h.until(() => b.frames.length > 0, 'the frame');
+      expect(b.frames.map(({ frame }) => frame[0])).toEqual([2]);
+      await h.pass(2500);
+      expect(eventTypes(a)).toEqual(['up', 'down', 'up']);
+    });
+
+    test('a handshake that began by a token makes no link once there is the secret', async () => {
+      const h = start();
+      let own: Credential = { token: joinToken({ expiresMs: 8e15 }) };
+      const a = await h.create({ name: 'a' });
+      const b = await h.create({ name: 'b', credential: () => own });
+      b.admit = () => {
+        own = { secret: SECRET };
+        return { ok: true };
+      };
+      b.transport.connect(a.transport.address);
+      await h.until(() => a.credentials.length === 2 && linked(a, b) && linked(b, a), 'linked with the secret');
+      expect(a.credentials.map(({ type }) => type)).toEqual(['token', 'secret']);
+      expect(eventTypes(b)).toEqual(['up']);
+      expect(a.transport.peer(b.id)?.credential).toEqual({ type: 'secret' });
+      await h.pass(2500);
+      expect(eventTypes(b)).toEqual(['up']);
+    });
+
+    test('links by a token can be closed by themselves', async () => {
+      const h = start();
+      let own: Credential = { token: joinToken({ expiresMs: 8e15 }) };
+      const a = await h.create({ name: 'a' });
+      const b = await h.create({ name: 'b', credential: () => own });
+      const bothLinked = (): boolean => linked(a, b) && linked(b, a);
+      for (const one of [a, b]) {
+        const other = one === a ? b : a;
+        own = { token: joinToken({ expiresMs: 8e15 }) };
+        redial(b, a);
+        await h.until(bothLinked, 'linked with the token');
+        b.transport.disconnect(a.transport.address);
+        one.transport.hangUpTokenLinks(other.id);
+        expect(one.transport.peers()).toEqual([]);
+        await h.until(() => other.transport.peers().length === 0, 'the other knows');
+        own = { secret: SECRET };
+        redial(b, a);
+        await h.until(bothLinked, 'linked with the secret');
+        one.transport.hangUpTokenLinks(other.id);
+        await h.pass(300);
+        expect(bothLinked()).toBe(true);
+        b.transport.disconnect(a.transport.address);
+        b.transport.hangUp(a.id);
+        await h.until(() => a.transport.peers().length === 0, 'apart again');
+      }
+      a.transport.hangUpTokenLinks('1');
+    });
+
     test('a handler that throws loses the link, not the process', async () => {
       const [a, b, h] = await pair();
       b.onFrame = () => {

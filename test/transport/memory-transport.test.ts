@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { eventTypes, linked, transportConformance } from './conformance.ts';
+import { eventTypes, joinToken, linked, SECRET, transportConformance } from './conformance.ts';
 import type { TestNode } from './conformance.ts';
 import { MemoryHarness } from './memory-harness.ts';
+import type { Credential } from '../../src/transport/types.ts';
 
 // A frame takes the longer the larger it is, as on a wire.
 transportConformance(
@@ -75,6 +76,41 @@ describe('a network in memory', () => {
     expect(linked(a, b)).toBe(true);
     h.network.heal(a.transport.address, b.transport.address);
     await h.until(() => eventTypes(a).includes('lost'), 'lost');
+  });
+
+  test('of a link by a token and one by the secret the latter is used, whoever dialled and whichever came first', async () => {
+    let isLate = false;
+    const h = new MemoryHarness({
+      delayMs: () => {
+        if (!isLate) return 1;
+        isLate = false;
+        return 500;
+      },
+    });
+    let own: Credential = { token: joinToken({ expiresMs: 8e15 }) };
+    const a = await h.create({ name: 'a' });
+    const b = await h.create({ name: 'b', credential: () => own });
+    // The last word of the handshake is long on its way: the link is up for the member already, and not for the bearer.
+    a.admit = () => {
+      isLate = true;
+      return { ok: true };
+    };
+    a.transport.connect(b.transport.address);
+    await h.until(() => a.transport.peer(b.id) !== undefined, 'the link by the token is up for a');
+    expect(a.transport.peer(b.id)?.credential.type).toBe('token');
+    a.admit = () => ({ ok: true });
+    own = { secret: SECRET };
+    b.transport.connect(a.transport.address);
+    await h.until(() => b.transport.peer(a.id) !== undefined, 'the link by the secret is up for b');
+    for (let number = 0; number < 100; number++) {
+      await h.pass(20);
+      expect(a.transport.peer(b.id)?.credential).toEqual({ type: 'secret' });
+      a.transport.send(b.id, 'client', [Uint8Array.of(number)]);
+    }
+    await h.pass(20);
+    expect(b.frames.map(({ frame }) => frame[0])).toEqual(Array.from({ length: 100 }, (_, number) => number));
+    expect(b.events.map(({ type }) => type)).toEqual(['up']);
+    await h.close();
   });
 
   test('frames stay in order whatever the delays, and may be lost', async () => {

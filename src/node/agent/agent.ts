@@ -29,7 +29,7 @@ import { deferServices, type Patience } from '../deferred.ts';
 import type { OwnDht } from '../dht-types.ts';
 import { Participant } from '../dht/participant.ts';
 import { DhtService } from '../dht/service.ts';
-import { hangUpAll } from '../entrance.ts';
+import { hangUpTokenLinks } from '../entrance.ts';
 import type { Environment } from '../env.ts';
 import { GossipDriver } from '../gossip/driver.ts';
 import { registerGossipMetrics } from '../gossip/metrics.ts';
@@ -347,10 +347,9 @@ export class Agent implements KvorumNode {
     const { join, logger, name, signal, metadata, gossip: settings } = this.#options;
     const env = this.#env;
     if (this.#joining !== null) {
-      const byTicket = this.#credentials.secret === null;
       this.#map = await this.#joining.run(this.#transport, { signal });
       for (const address of join ?? []) this.#transport.disconnect(address);
-      if (byTicket) hangUpAll(this.#transport);
+      hangUpTokenLinks(this.#transport);
     }
     const map = this.#map as ClusterMap;
     const gossip = new GossipDriver({
@@ -468,7 +467,7 @@ export class Agent implements KvorumNode {
 
   #frame(from: string, channel: Channel, frame: Uint8Array, credential: PeerCredential): void {
     // Who has no more than a ticket has nothing to ask here, whatever cluster it says that it is of: an agent lets nobody in.
-    if (credential.type === 'token') return this.#transport.hangUp(from);
+    if (credential.type === 'token') return this.#transport.hangUpTokenLinks(from);
     if (this.#joining?.frame(from, channel, frame) === true) return;
     const joined = this.#joined;
     if (joined === null || this.#failure !== null) return;

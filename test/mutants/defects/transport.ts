@@ -99,8 +99,8 @@ export const transport = inRoom('transport', [
     name: 'both-sides-keep-another-link',
     file: LINKS,
     about: 'Of two connections dialled at once both sides keep the same one.',
-    find: '      if (this.#young.has(rival) && this.#preferred(rival, hello) && !this.#preferred(link, hello)) return;\n',
-    replace: '',
+    find: 'return this.#young.has(older) && this.#preferred(older, hello) && !this.#preferred(younger, hello);',
+    replace: 'return false;',
   },
   {
     name: 'frames-of-two-links-mixed',
@@ -123,5 +123,27 @@ export const transport = inRoom('transport', [
     about: 'A cluster is formed when every first member has bound itself to the same map, on disk (decision 13).',
     find: "if (unbound.length === 0) return { type: 'adopt', map: own.proposal };",
     replace: "if (missing.length === 0) return { type: 'adopt', map: own.proposal };",
+  },
+  {
+    name: 'late-token-link-kept',
+    file: LINKS,
+    about:
+      'A handshake by a token that ends when there is the secret makes no link: nobody would hear what is said on it.',
+    find: 'if (link.bearsToken && !this.#bearsToken()) {',
+    replace: 'if (link.bearsToken && link.wanted) {',
+  },
+  {
+    name: 'token-link-outranks-secret',
+    file: LINKS,
+    about: 'A link by the secret is not given up for one by a token.',
+    find: 'if (isByToken(older) !== isByToken(younger)) return isByToken(younger);',
+    replace: '',
+  },
+  {
+    name: 'token-links-hung-up-with-all',
+    file: LINKS,
+    about: 'Who gives up links by a token keeps the one by the secret.',
+    find: 'if (isByToken(link)) link.close();',
+    replace: 'link.close();',
   },
 ]);

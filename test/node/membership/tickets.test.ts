@@ -66,6 +66,31 @@ test.each([14, 25, 27, 53])(
   },
 );
 
+// In these, a handshake that began by the ticket ended after the agent had been let in, beside a newer link by the secret.
+test.each([4, 12, 23, 34, 56])(
+  'an agent that was let in is served from the moment that it is ready, whatever handshake ends when: seed %i',
+  async (seed) => {
+    const random = new Random(seed);
+    const delays = new Map<string, number>();
+    const delayMs = (from: string, to: string): number => {
+      const pair = [from, to].toSorted().join(' ');
+      const known = delays.get(pair) ?? (pair.includes('a1') ? 0.5 + random.float() * 60 : 1 + random.float() * 10);
+      delays.set(pair, known);
+      return known;
+    };
+    cluster = await simCluster({ seed, network: { delayMs }, writeMs: () => 2 });
+    const { token } = await cluster.run(leader().node.members.createToken({ ttlMs: 600_000 }));
+    const a1 = cluster.add('a1', { joinToken: token, role: 'agent' });
+    void a1.start();
+    await cluster.until(() => a1.state === 'running', 'a1 has joined');
+    await cluster.until(() => a1.node.readiness().ready, 'a1 is served');
+    for (let put = 0; put < 20; put++) {
+      await cluster.run(a1.node.put('k', String(put)));
+      await cluster.advance(20);
+    }
+  },
+);
+
 test('a bearer does not come to be more by closing one of two links', async () => {
   const attacker = 'x2:1';
   cluster = await simCluster({
