@@ -7,15 +7,7 @@ import { KvorumError } from '../errors.ts';
 import { METHOD } from '../node/remote/protocol.ts';
 import { RemoteNode } from '../node/remote/remote-node.ts';
 import { Requester } from '../node/remote/requester.ts';
-import type {
-  AnswerHead,
-  CallOptions,
-  ClusterInfo,
-  KvorumNode,
-  Limits,
-  NodeOptions,
-  Readiness,
-} from '../node/types.ts';
+import type { AnswerHead, ClusterInfo, KvorumNode, Limits, NodeOptions, Readiness } from '../node/types.ts';
 import { errorOf, joined, type FromWorker, type State, type ToWorker, type WorkerData } from './messages.ts';
 
 type Started = Extract<FromWorker, { type: 'started' }>;
@@ -122,6 +114,7 @@ class IsolatedNode implements KvorumNode {
   readonly txn: KvorumNode['txn'];
   readonly watch: KvorumNode['watch'];
   readonly compact: KvorumNode['compact'];
+  readonly transferLeadership: KvorumNode['transferLeadership'];
   readonly #worker: Worker;
   readonly #requester: Requester;
   readonly #group: number;
@@ -172,6 +165,7 @@ class IsolatedNode implements KvorumNode {
     this.txn = remote.txn.bind(remote);
     this.watch = remote.watch.bind(remote);
     this.compact = remote.compact.bind(remote);
+    this.transferLeadership = remote.transferLeadership.bind(remote);
   }
 
   /** As the other thread said last: at most 100 ms old, and older by as long as this thread was busy. */
@@ -194,11 +188,6 @@ class IsolatedNode implements KvorumNode {
     ];
     const all = [...own, ...checks];
     return { ready: all.every(({ ok }) => ok), checks: all };
-  }
-
-  async transferLeadership(to?: string, { timeoutMs, signal }: CallOptions = {}): Promise<{ leader: string | null }> {
-    const request = [0, METHOD.transferLeadership, to ?? null, timeoutMs ?? null];
-    return this.#requester.longCall(request, 64, ([, , answer]) => answer as { leader: string | null }, signal);
   }
 
   get closing(): boolean {

@@ -80,16 +80,6 @@ function serve(port: MessagePort, node: KvorumNode): Session {
     later: (task) => turns.later(task),
     own: new Map<number, (a: readonly unknown[]) => Promise<unknown>>([
       [
-        METHOD.transferLeadership,
-        (a) => {
-          const [, , to, timeoutMs] = a as [number, number, string | null, number | null];
-          return node.transferLeadership(
-            to ?? undefined,
-            timeoutMs === null || timeoutMs === undefined ? {} : { timeoutMs },
-          );
-        },
-      ],
-      [
         METHOD.dhtHost,
         async (a) => {
           const [, , service, instance, said] = a as [number, number, string, string, string | null];

@@ -8,24 +8,10 @@ import { openMemoryStore } from '../../storage/memory-store.ts';
 import type { MemberEffect } from '../../gossip/index.ts';
 import type { Store } from '../../storage/types.ts';
 import { PROTOCOL_VERSION } from '../../transport/limits.ts';
-import type { Channel, Hello, PeerCredential, PeerEvent, Transport, Verdict } from '../../transport/types.ts';
-import { judgeProtocol } from '../admission.ts';
+import type { Channel, Hello, PeerCredential, PeerEvent, Transport } from '../../transport/types.ts';
 import { isAgent } from '../agents.ts';
 import { loadClusterMap, type ClusterMap } from '../cluster-map.ts';
-import type {
-  Barriers,
-  Counters,
-  Elections,
-  Leases,
-  Locks,
-  TxnAnswer,
-  TxnRequest,
-  Watch,
-  WatchOptions,
-} from '../coordination.ts';
-import { checkMs, checkTimeout, MAX_TIMEOUT_MS } from '../calls.ts';
 import { Credentials } from '../credentials.ts';
-import { deferServices, type Patience } from '../deferred.ts';
 import type { OwnDht } from '../dht-types.ts';
 import { Participant } from '../dht/participant.ts';
 import { DhtService } from '../dht/service.ts';
@@ -43,29 +29,10 @@ import { Observation } from '../observation.ts';
 import { resolveOptions, type ResolvedOptions } from '../options.ts';
 import type { Platform } from '../platform.ts';
 import type { RemoteNode } from '../remote/remote-node.ts';
-import { isClient } from '../remote/server.ts';
 import type { Server } from '../node.ts';
-import type {
-  AnswerHead,
-  CallOptions,
-  ClusterInfo,
-  DeleteAnswer,
-  GetAnswer,
-  Key,
-  KvorumNode,
-  Limits,
-  ListAnswer,
-  ListOptions,
-  MutationOptions,
-  NodeOptions,
-  PutAnswer,
-  PutOptions,
-  Readiness,
-  ReadOptions,
-  Value,
-  WriteOptions,
-  Written,
-} from '../types.ts';
+import type { AnswerHead, ClusterInfo, KvorumNode, Limits, NodeOptions, Readiness } from '../types.ts';
+import { judgePeer, type AgentStanding } from './admission.ts';
+import { MemberCalls } from './member-calls.ts';
 import { AgentView } from './view.ts';
 import { Upstream } from './upstream.ts';
 
@@ -80,14 +47,9 @@ interface Joined {
   readonly view: AgentView;
 }
 
-export class Agent implements KvorumNode {
+export class Agent extends MemberCalls implements KvorumNode {
   readonly failed: Promise<Error>;
   readonly registry: Registry;
-  readonly leases: Leases;
-  readonly locks: Locks;
-  readonly elections: Elections;
-  readonly barriers: Barriers;
-  readonly counters: Counters;
   readonly members: Members;
   readonly dht: OwnDht;
   readonly #options: ResolvedOptions;
@@ -133,6 +95,7 @@ export class Agent implements KvorumNode {
   }
 
   private constructor(options: ResolvedOptions, platform: Platform, store: Store, identity: Identity) {
+    super();
     this.#options = options;
     this.#platform = platform;
     this.#env = platform.env;
@@ -153,21 +116,10 @@ export class Agent implements KvorumNode {
       random: () => platform.env.random(),
       soon: (task) => platform.env.soon(task),
     });
-    const deferred = deferServices((action, patience) => this.#timed(patience, action));
-    this.leases = deferred.leases;
-    this.locks = deferred.locks;
-    this.elections = deferred.elections;
-    this.barriers = deferred.barriers;
-    this.counters = deferred.counters;
     // Its own, not a member's: an agent is a peer there.
     this.dht = new DhtService((action) => this.#whileJoined(({ dht }) => action(dht)));
     this.members = {
-      add: (member, call) => this.#timed(call, ({ members }) => members.add(member, call)),
-      promote: (member, call) => this.#timed(call, ({ members }) => members.promote(member, call)),
-      demote: (member, call) => this.#timed(call, ({ members }) => members.demote(member, call)),
-      replace: (member, by, call) => this.#timed(call, ({ members }) => members.replace(member, by, call)),
-      remove: (member, call) => this.#timed(call, ({ members }) => members.remove(member, call)),
-      createToken: (call) => this.#timed(call, ({ members }) => members.createToken(call)),
+      ...this.memberChanges,
       list: async ({ signal } = {}) => {
         signal?.throwIfAborted();
         return await this.#whileJoined(() => this.cluster().members);
@@ -214,51 +166,6 @@ export class Agent implements KvorumNode {
 
   // Callers.
 
-  put(key: Key, value: Value, options?: PutOptions): Promise<PutAnswer> {
-    return this.#timed(options, (node) => node.put(key, value, options));
-  }
-
-  get(key: Key, options?: ReadOptions): Promise<GetAnswer> {
-    return this.#timed(options, (node) => node.get(key, options));
-  }
-
-  delete(key: Key, options?: WriteOptions): Promise<DeleteAnswer> {
-    return this.#timed(options, (node) => node.delete(key, options));
-  }
-
-  deleteRange(
-    range: { prefix: Key } | { start: Key; end: Key | null },
-    options?: MutationOptions,
-  ): Promise<DeleteAnswer> {
-    return this.#timed(options, (node) => node.deleteRange(range, options));
-  }
-
-  list(options?: ListOptions): Promise<ListAnswer> {
-    return this.#timed(options, (node) => node.list(options));
-  }
-
-  txn(request: TxnRequest, options?: MutationOptions): Promise<TxnAnswer> {
-    return this.#timed(options, (node) => node.txn(request, options));
-  }
-
-  watch(options?: WatchOptions): Promise<Watch> {
-    return this.#timed(
-      options,
-      (node) => node.watch(options),
-      (watch) => watch.close(),
-    );
-  }
-
-  compact(revision: number, options?: MutationOptions): Promise<Written & { readonly compactedRevision: number }> {
-    return this.#timed(options, (node) => node.compact(revision, options));
-  }
-
-  transferLeadership(_to?: string, _options?: CallOptions): Promise<{ leader: string | null }> {
-    return Promise.reject(
-      new KvorumError('ERR_FORBIDDEN', 'leadership is the business of members: ask one of them to hand it over'),
-    );
-  }
-
   /** As the member that serves this agent said last, less than three seconds ago; without one, as gossip tells. */
   cluster(): ClusterInfo {
     const { name } = this;
@@ -286,13 +193,12 @@ export class Agent implements KvorumNode {
     return { ready: checks.every(({ ok }) => ok), checks };
   }
 
-  /** Of a member. An error is always a rejection, never thrown; it comes not later than the caller waits, though the member does not answer at all. */
-  #timed<T>(
-    patience: Patience | undefined,
+  protected askMember<T>(
     action: (node: RemoteNode) => Promise<T>,
+    timeoutMs: number,
     late?: (result: T) => void,
   ): Promise<T> {
-    return this.#whileJoined(() => this.#upstream.ask(action, patienceMs(patience), late));
+    return this.#whileJoined(() => this.#upstream.ask(action, timeoutMs, late));
   }
 
   async #whileJoined<T>(action: (joined: Joined) => T | Promise<T>): Promise<T> {
@@ -327,7 +233,7 @@ export class Agent implements KvorumNode {
       logger,
       handlers: {
         hello: () => this.#hello(),
-        admit: (hello, credential) => this.#admit(hello, credential),
+        admit: (hello, credential) => judgePeer(this.#standing, hello, credential),
         frame: (from, channel, frame, credential) => this.#frame(from, channel, frame, credential),
         peer: (event) => this.#peer(event),
         // Agents come and go, like this one.
@@ -426,6 +332,10 @@ export class Agent implements KvorumNode {
 
   // Peers.
 
+  get #standing(): AgentStanding {
+    return { clusterId: this.#map?.clusterId ?? null, joining: this.#joining };
+  }
+
   #hello(): Hello {
     const clusterId = this.#map?.clusterId ?? null;
     return {
@@ -439,29 +349,6 @@ export class Agent implements KvorumNode {
       pid: this.#platform.pid,
       protocol: PROTOCOL_VERSION,
       extra: { role: 'agent', process: this.#process, ...(clusterId === null ? { join: 'agent' } : {}) },
-    };
-  }
-
-  #admit(hello: Hello, credential: PeerCredential): Verdict {
-    const protocol = judgeProtocol(hello);
-    if (protocol !== null) return protocol;
-    if (isClient(hello)) {
-      return { ok: false, code: 'ERR_FORBIDDEN', message: 'an agent serves no callers: call a member' };
-    }
-    if (this.#map === null) return this.#joining?.judge(hello) ?? { ok: true };
-    // Its token may be good all the same: it goes on to ask the others.
-    if (hello.clusterId === null) {
-      return { ok: false, code: 'ERR_UNAVAILABLE', message: 'an agent lets nobody in: ask a member' };
-    }
-    // It would be taken for a member otherwise, and given what is the members' to know.
-    if (credential.type === 'token') {
-      return { ok: false, code: 'ERR_BAD_TOKEN', message: 'an agent lets nobody in who has a join token only' };
-    }
-    if (hello.clusterId === this.#map.clusterId) return { ok: true };
-    return {
-      ok: false,
-      code: 'ERR_WRONG_CLUSTER',
-      message: `${hello.name} belongs to cluster ${hello.clusterId}, this is cluster ${this.#map.clusterId}`,
     };
   }
 
@@ -557,9 +444,4 @@ export class Agent implements KvorumNode {
       await this.#store.close();
     }
   }
-}
-
-/** Throws as the member would. */
-function patienceMs({ timeoutMs, waitMs }: Patience = {}): number {
-  return checkTimeout(timeoutMs) + checkMs('waitMs', waitMs, 0, MAX_TIMEOUT_MS, 0);
 }

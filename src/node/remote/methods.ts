@@ -24,6 +24,7 @@ export type RemoteTarget = Pick<
   | 'members'
   | 'dht'
   | 'cluster'
+  | 'transferLeadership'
   | 'head'
 >;
 
@@ -79,6 +80,10 @@ export const QUICK: ReadonlyMap<number, (node: RemoteTarget, a: readonly unknown
   [METHOD.txn, (node, a) => node.txn(args.txnRequest(a[2]), options(a[3], OPTIONS.mutation))],
   [METHOD.compact, (node, a) => node.compact(number(a[2], 'revision'), options(a[3], OPTIONS.mutation))],
   [METHOD.cluster, (node) => Promise.resolve(node.cluster())],
+  [
+    METHOD.transferLeadership,
+    (node, a) => node.transferLeadership(typeof a[2] === 'string' ? a[2] : undefined, options(a[3], OPTIONS.call)),
+  ],
 
   [METHOD.leaseGrant, (node, a) => node.leases.grant(options(a[2], OPTIONS.grant))],
   [METHOD.leaseRenew, (node, a) => node.leases.renew(lease(a[2]), options(a[3], OPTIONS.call))],

@@ -35,6 +35,7 @@ export const METHOD = {
   compact: 22,
   watch: 23,
   cluster: 24,
+  transferLeadership: 25,
 
   leaseGrant: 32,
   leaseRenew: 33,
@@ -76,8 +77,7 @@ export const METHOD = {
   dhtProviders: 130,
   dhtLookup: 131,
 
-  // Only for the thread that owns the node.
-  transferLeadership: 224,
+  // Only for the thread that owns the node. 224 was once given.
   metrics: 225,
   close: 226,
   dhtHost: 227,

@@ -182,6 +182,10 @@ export class RemoteNode {
     return this.ask(METHOD.compact, [revision], options);
   }
 
+  transferLeadership(to?: string, options?: CallOptions): Promise<{ leader: string | null }> {
+    return this.ask(METHOD.transferLeadership, [to ?? null], options);
+  }
+
   /** As of the answer. */
   clusterInfo(options?: CallOptions): Promise<ClusterInfo> {
     return this.ask<ClusterInfo>(METHOD.cluster, [], options);

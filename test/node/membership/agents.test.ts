@@ -52,6 +52,20 @@ describe('an agent', () => {
     expect(members.filter(({ role }) => role !== 'agent')).toHaveLength(3);
   });
 
+  test('has the members hand over leadership', async () => {
+    await start();
+    const one = await agent('a1');
+    const before = cluster.leader?.name;
+    const { leader } = await cluster.run(one.node.transferLeadership());
+    expect(leader).toMatch(/^n\d$/u);
+    expect(leader).not.toBe(before);
+    expect(await cluster.run(one.node.transferLeadership(before))).toEqual({ leader: before });
+    expect(cluster.leader?.name).toBe(before);
+    for (const name of ['a1', 'n9']) {
+      await expect(cluster.run(one.node.transferLeadership(name))).rejects.toMatchObject({ code: 'ERR_NOT_FOUND' });
+    }
+  });
+
   test('does not go on saying who leads when nobody answers it', async () => {
     await start();
     const one = await agent('a1');

@@ -130,6 +130,13 @@ test('ranges, lists and transactions', async () => {
   });
 });
 
+test('leadership is handed over, or not', async () => {
+  await expect(remote.transferLeadership('n9')).rejects.toMatchObject({ code: 'ERR_NOT_FOUND', outcome: 'none' });
+  // There is nobody else.
+  await expect(remote.transferLeadership()).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' });
+  expect(await remote.transferLeadership(node.name, { timeoutMs: 2000 })).toEqual({ leader: node.name });
+});
+
 test('leases, locks, elections, barriers and counters', async () => {
   const owner = { who: 'me', deep: [1, null, { a: 'b' }] };
   const lease = await remote.leases.grant({ ttlMs: 30_000, owner });
