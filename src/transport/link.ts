@@ -177,7 +177,10 @@ export class Link implements BaseLink {
   }
 
   #attach(channel: Channel, stream: Stream): void {
-    this.#read(stream, this.#owner.limits.maxFrameBytes[channel], (frame) => this.#owner.frame(this, channel, frame));
+    this.#read(stream, this.#owner.limits.maxFrameBytes[channel], (frame) => {
+      // Several come in one piece, and one of them may have been what it was closed for.
+      if (this.phase === 'up') this.#owner.frame(this, channel, frame);
+    });
   }
 
   #read(stream: Stream, maxFrameBytes: number, emit: (frame: Uint8Array) => void): void {

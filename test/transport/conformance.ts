@@ -582,6 +582,18 @@ export function transportConformance(name: string, makeHarness: () => Harness): 
       expect(eventTypes(a)).toEqual(['up', 'down', 'up']);
     });
 
+    test('who hangs up hears nothing more of what was under way', async () => {
+      const [a, b, h] = await pair();
+      a.transport.disconnect(b.transport.address);
+      a.transport.send(b.id, 'gossip', [Uint8Array.of(0)]);
+      await h.until(() => b.frames.length === 1, 'an open stream');
+      b.onFrame = () => b.transport.hangUp(a.id);
+      for (let number = 1; number < 10; number++) a.transport.send(b.id, 'gossip', [Uint8Array.of(number)]);
+      await h.until(() => eventTypes(a).includes('down'), 'down');
+      await h.pass(100);
+      expect(b.frames.map(({ frame }) => frame[0])).toEqual([0, 1]);
+    });
+
     test('a handshake that began by a token makes no link once there is the secret', async () => {
       const h = start();
       let own: Credential = { token: joinToken({ expiresMs: 8e15 }) };
