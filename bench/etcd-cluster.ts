@@ -3,7 +3,7 @@
  * `bulk ENDPOINTS N`, `lock own|same ENDPOINTS WORKERS SECONDS` and `failover ENDPOINTS PID PID PID`, each printing a line of JSON. docs/benchmarks.md says what
  * they do; the folder that holds them is the user's to give.
  */
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { askJson, Cluster, NODES, type LoadRequest, type LockRequest } from './cluster.ts';
 import { etcdVersion } from './machine.ts';
@@ -20,13 +20,19 @@ export function whyNoEtcd(programs: string | undefined): string | null {
   if (etcdVersion() === null) return 'etcd is not on PATH';
   if (programs === undefined) return 'no load programs for etcd: --load-program DIR or KVORUM_ETCD_LOAD';
   for (const program of PROGRAMS) {
-    try {
-      accessSync(join(programs, program), constants.X_OK);
-    } catch {
-      return `no load program ${join(programs, program)}`;
-    }
+    if (!isProgram(join(programs, program))) return `no load program ${join(programs, program)}`;
   }
   return null;
+}
+
+/** A folder can be "executed" too: that of its sources may have the same name. */
+function isProgram(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
 }
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
