@@ -73,6 +73,8 @@ export class Doorkeeper {
     const { map } = bootstrap;
     const known = this.#options.members();
     const members = known === null || known.members.length === 0 ? (map?.members ?? []) : known.members;
+    // It goes on to ask others, and may come again.
+    if (credential.type === 'token' && map === null && joinRoleOf(hello) !== null) return NOT_FORMED;
     // A ticket opens the door once, to ask to be let in; whoever belongs here has the secret.
     if (credential.type === 'token' && (map === null || hello.clusterId !== null || joinRoleOf(hello) === null)) {
       const message = `a join token is for a node that joins a formed cluster: ${hello.name} needs the secret`;
@@ -123,5 +125,5 @@ export class Doorkeeper {
 const NOT_FORMED: Verdict = {
   ok: false,
   code: 'ERR_UNAVAILABLE',
-  message: 'this cluster is not formed yet: a node can join it when it is',
+  message: 'this node belongs to no cluster yet: a node can join by it when it does',
 };

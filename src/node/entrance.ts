@@ -3,7 +3,7 @@
  */
 import type { NodeId } from '../raft/types.ts';
 import type { Store } from '../storage/types.ts';
-import type { Channel, PeerEvent, Transport } from '../transport/types.ts';
+import type { Channel, Hello, PeerEvent, Transport } from '../transport/types.ts';
 import { Bootstrap, bootstrapAlone } from './bootstrap.ts';
 import type { ClusterMap } from './cluster-map.ts';
 import type { Credentials } from './credentials.ts';
@@ -63,7 +63,7 @@ export class Entrance {
       const map = await joining.run(transport, { signal });
       bootstrap.settled(map);
       for (const address of join ?? []) transport.disconnect(address);
-      hangUpTokenLinks(transport);
+      keepLinksOf(transport, map.clusterId);
       return map;
     }
     if (Object.keys(initialCluster).length > 1) return bootstrap.run(transport, { signal });
@@ -96,7 +96,31 @@ export class Entrance {
   }
 }
 
-/** What a ticket opened is good for asking only: from now on links are made by the secret. */
-export function hangUpTokenLinks(transport: Transport): void {
-  for (const { id } of [...transport.peers()]) transport.hangUpTokenLinks(id);
+/**
+ * What a node that was let in keeps of its links. What a ticket opened is good for asking only: from now on links are made by the secret. And among those that it asked may have been some of
+ * another cluster.
+ */
+export function keepLinksOf(transport: Transport, clusterId: string): void {
+  for (const { id, hello } of [...transport.peers()]) {
+    if (isOfAnother(hello, clusterId)) dropStranger(transport, id, hello, clusterId);
+    else transport.hangUpTokenLinks(id);
+  }
+}
+
+/** A peer that was let in while this node belonged to no cluster yet, and speaks for another than the one that it belongs to now. */
+export function isOfAnother({ clusterId: theirs }: Hello, clusterId: string | null): boolean {
+  return clusterId !== null && theirs !== null && theirs !== clusterId;
+}
+
+export function dropStranger(
+  transport: Pick<Transport, 'drop'>,
+  id: NodeId,
+  { name, clusterId: theirs }: Hello,
+  clusterId: string | null,
+): void {
+  transport.drop(
+    id,
+    'ERR_WRONG_CLUSTER',
+    `${name} belongs to cluster ${theirs}, and this node to cluster ${clusterId}`,
+  );
 }

@@ -32,6 +32,8 @@ const ATTEMPT_MS = 10_000;
 const REPEAT_MS = 1000;
 const LOOK_EVERY_MS = 200;
 const LOG_EVERY_MS = 5000;
+/** Somebody said that the token is not good, and nobody else has been reached for so long. */
+const BAD_TOKEN_AFTER_MS = 10_000;
 
 /** What no waiting changes: this node cannot join as it is. */
 const FATAL: ReadonlySet<string> = new Set([
@@ -56,7 +58,13 @@ export class Joining {
   #nextRequest = 1;
   /** Members that have answered that they cannot now; asked last of all. */
   readonly #tried = new Set<string>();
-  readonly #refused = new Map<string, { code: string; message: string }>();
+  /** By address, of those that it was given. */
+  readonly #refused = new Map<
+    string,
+    { readonly code: string; readonly message: string; readonly isProved: boolean }
+  >();
+  /** Since when it is known that somebody finds the token bad; null while nobody does, or a member is linked. */
+  #badTokenMs: number | null = null;
   #settle: { resolve(map: ClusterMap): void; reject(error: Error): void } | null = null;
   #lastLog = '';
   #loggedMs = -Infinity;
@@ -105,12 +113,17 @@ export class Joining {
   peer(event: PeerEvent): void {
     if (this.#done) return;
     if (event.type === 'refused') {
-      this.#refused.set(event.address, event);
-      if (event.by === 'them') this.#onRefused();
+      const { address, by, code, hello, message } = event;
+      // Anybody may dial, and be refused; what counts is what those say that this node dials.
+      if (!this.#options.addresses.includes(address)) return;
+      this.#refused.set(address, { code, message, isProved: hello !== null });
+      if (by === 'them') this.#onRefused();
       return;
     }
-    if (event.type === 'up') this.#refused.delete(event.peer.address);
-    else if (this.#asked?.id === event.peer.id) this.#asked = null;
+    if (event.type === 'up') {
+      this.#refused.delete(event.peer.address);
+      this.#badTokenMs = null;
+    } else if (this.#asked?.id === event.peer.id) this.#asked = null;
     this.#look();
   }
 
@@ -146,6 +159,7 @@ export class Joining {
     if (members.length > 0 && members.every(({ id }) => this.#tried.has(id))) this.#tried.clear();
     const next = members.find(({ id }) => !this.#tried.has(id));
     if (next === undefined) {
+      if (this.#giveUpToken()) return;
       this.#report(this.#missing());
       return;
     }
@@ -177,19 +191,28 @@ export class Joining {
   }
 
   #onRefused(): void {
-    let wrongSecrets = 0;
+    let strangers = 0;
     for (const address of this.#options.addresses) {
       const refusal = this.#refused.get(address);
       if (refusal === undefined) continue;
-      if (FATAL.has(refusal.code)) {
-        this.#settle?.reject(new KvorumError(refusal.code as 'ERR_BAD_TOKEN', refusal.message));
-        return;
-      }
-      // One peer with another secret is that peer's fault; all of them are ours.
-      if (refusal.code === 'ERR_WRONG_SECRET' && ++wrongSecrets === this.#options.addresses.length) {
-        this.#settle?.reject(new KvorumError('ERR_WRONG_SECRET', refusal.message));
-      }
+      if (isOfStranger(refusal)) {
+        // One peer with another secret, or that our token is not for, is that peer's fault; all of them are ours.
+        if (++strangers === this.#options.addresses.length) return this.#reject(refusal);
+        if (refusal.code === 'ERR_BAD_TOKEN') this.#badTokenMs ??= this.#options.env.now();
+      } else if (FATAL.has(refusal.code)) return this.#reject(refusal);
     }
+  }
+
+  /** One of the others could still take it; but who cannot be reached will most likely say the same. */
+  #giveUpToken(): boolean {
+    if (this.#badTokenMs === null || this.#options.env.now() - this.#badTokenMs < BAD_TOKEN_AFTER_MS) return false;
+    const refusal = [...this.#refused.values()].find(({ code }) => code === 'ERR_BAD_TOKEN');
+    if (refusal !== undefined) this.#reject(refusal);
+    return refusal !== undefined;
+  }
+
+  #reject({ code, message }: { readonly code: string; readonly message: string }): void {
+    this.#settle?.reject(new KvorumError(code as 'ERR_BAD_TOKEN', message));
   }
 
   #missing(): string {
@@ -207,4 +230,9 @@ export class Joining {
     this.#loggedMs = now;
     this.#options.log(text);
   }
+}
+
+/** Said before either side had proved anything, or by one that does not have the secret that our token was made with. */
+function isOfStranger({ code, isProved }: { readonly code: string; readonly isProved: boolean }): boolean {
+  return !isProved && (code === 'ERR_WRONG_SECRET' || code === 'ERR_BAD_TOKEN');
 }

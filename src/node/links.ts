@@ -6,7 +6,7 @@
  */
 import type { NodeId } from '../raft/types.ts';
 import { parseAddress } from '../transport/address.ts';
-import type { Channel, Transport } from '../transport/types.ts';
+import type { Channel, Peer, Transport } from '../transport/types.ts';
 import type { Environment } from './env.ts';
 
 export interface LinkPoolOptions {
@@ -142,14 +142,16 @@ export class LinkPool {
     return this.#options.transport.queuedBytes(to, channel);
   }
 
-  /** A peer is linked: what waited leaves. */
-  up(id: NodeId): void {
-    // It may be one of a dial that took longer than was waited for.
-    const isLate = this.#failures.delete(id);
+  /** A peer is linked: what waited leaves. `dialled`: by this node. */
+  up({ id, dialled }: Pick<Peer, 'id' | 'dialled'>): void {
+    this.#failures.delete(id);
     const dial = this.#end(id);
-    if (this.#closed || (dial === undefined && !isLate)) return;
-    this.#used.set(id, 0);
-    this.#use(id);
+    if (this.#closed) return;
+    // Also one that nobody here waits for any more, or that was found where another was looked for.
+    if (dialled || dial !== undefined) {
+      this.#used.set(id, 0);
+      this.#use(id);
+    }
     if (dial === undefined) return;
     for (const { channel, parts } of dial.waiting) this.#options.transport.send(id, channel, parts);
   }

@@ -374,7 +374,7 @@ export class Node implements KvorumNode {
     this.#links = new LinkPool({
       env: this.#env,
       transport: this.#transport,
-      isKept: (id) => this.#joined?.members.keeps(id) ?? false,
+      isKept: (id) => this.#joined?.members.keeps(id) ?? true,
       // It calls over the link that there is, whoever made it.
       mayWait: (id) => this.#agents.has(id),
       unreached: (id, tried) => this.#joined?.liveness.dht.unreached(id, tried),

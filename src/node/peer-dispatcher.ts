@@ -3,7 +3,7 @@ import { KvorumError } from '../errors.ts';
 import type { NodeId } from '../raft/types.ts';
 import type { Channel, PeerCredential, PeerEvent, Transport } from '../transport/types.ts';
 import { isAgent, type AgentGate } from './agents.ts';
-import type { Entrance } from './entrance.ts';
+import { dropStranger, isOfAnother, type Entrance } from './entrance.ts';
 import { decodeAnswers, decodePropose, decodeStored, FRAME } from './forwarding.ts';
 import type { Joined } from './joined.ts';
 import type { LinkPool } from './links.ts';
@@ -27,7 +27,7 @@ export interface PeerDispatcherOptions {
   readonly remote: RemoteServer;
   /** Members that were here; what is written here is read elsewhere. */
   readonly seen: Map<NodeId, Seen>;
-  readonly transport: () => Pick<Transport, 'hangUpTokenLinks' | 'prepare'>;
+  readonly transport: () => Pick<Transport, 'drop' | 'hangUpTokenLinks' | 'prepare'>;
   readonly links: () => LinkPool;
   /** Null until the node is in its cluster. */
   readonly joined: () => Joined | null;
@@ -85,6 +85,10 @@ export class PeerDispatcher {
     entrance.peer(event);
     if (event.type === 'refused') return this.#refused(event);
     const { peer } = event;
+    const clusterId = entrance.bootstrap.map?.clusterId ?? null;
+    if (event.type === 'up' && isOfAnother(peer.hello, clusterId)) {
+      return dropStranger(transport(), peer.id, peer.hello, clusterId);
+    }
     const joined = this.#options.joined();
     joined?.notes.linkChanged(peer.id);
     const { address, hello: said } = peer;
@@ -95,7 +99,7 @@ export class PeerDispatcher {
     switch (event.type) {
       case 'up':
         logger[isPassing ? 'debug' : 'info'](fields, 'peer is up');
-        links().up(peer.id);
+        links().up(peer);
         if (isPassing) remote.up(peer, 'agent');
         // Followers have nothing to tell each other until they elect, and then each millisecond counts.
         else transport().prepare(peer.id, 'raft');

@@ -3,8 +3,8 @@
  * each other their verdict on it.
  *
  *     dialer                                   listener
- *       | -- challenge {nonceD} -------------------> |
- *       | <------------------- challenge {nonceL} -- |
+ *       | -- challenge {nonceD, numberD} ----------> |
+ *       | <---------- challenge {nonceL, numberL} -- |
  *       | -- proof HMAC(key, 'dialer' …) ----------> |   checked; else: refuse ERR_WRONG_SECRET or ERR_BAD_TOKEN
  *       | <-------- proof HMAC(key, 'listener' …) -- |   checked; else: refuse ERR_WRONG_SECRET or ERR_BAD_TOKEN
  *       | -- hello --------------------------------> |   judged
@@ -36,6 +36,8 @@ export interface AdmissionOptions {
   readonly role: 'dialer' | 'listener';
   /** Of this node, now: it stays the same for this handshake. */
   readonly credential: Credential;
+  /** Which of the handshakes of this node it is: an integer that grows, also from one start of the node to the next as far as its clock does. */
+  readonly number: number;
   /** Peer ids as noise authenticated them. */
   readonly ownPeerId: string;
   readonly remotePeerId: string;
@@ -48,12 +50,13 @@ export interface AdmissionOptions {
 }
 
 export type AdmissionOutcome =
-  /** `credential`: of the peer. `bearsToken`: this side proved with a join token. */
+  /** `credential`: of the peer. `bearsToken`: this side proved with a join token. `number`: what the side with the smaller peer id calls it. */
   | {
       readonly type: 'admitted';
       readonly hello: Hello;
       readonly credential: PeerCredential;
       readonly bearsToken: boolean;
+      readonly number: number;
     }
   /** `by`: who refused. `hello`: who was refused, when it came so far. */
   | {
@@ -98,6 +101,7 @@ export class Admission {
   readonly #options: AdmissionOptions;
   readonly #nonce = randomBytes(NONCE_BYTES);
   #remoteNonce: Uint8Array = new Uint8Array(0);
+  #remoteNumber = 0;
   /** Known once the challenge of the other side is. */
   #basis: ProofBasis | null = null;
   #expects: 'challenge' | 'proof' | 'hello' | 'verdict' | 'nothing' = 'challenge';
@@ -150,12 +154,15 @@ export class Admission {
   #challenge(message: Record<string, unknown>): AdmissionStep {
     const nonce = bytesOf(message['nonce']);
     if (nonce?.byteLength !== NONCE_BYTES) return this.#malformed('nonce');
+    const { number } = message;
+    if (!isNumber(number)) return this.#malformed('number');
     const claims = claimsOf(message['claims']);
     if (claims === undefined) return this.#malformed('claims');
     const basis = proofBasis(this.#options.credential, claims);
     if ('code' in basis) return this.#refuse(basis);
     this.#basis = basis;
     this.#remoteNonce = nonce;
+    this.#remoteNumber = number;
     this.#expects = 'proof';
     return { send: [this.#options.role === 'listener' ? this.#ownChallenge() : this.#ownProof(basis)], outcome: null };
   }
@@ -217,7 +224,11 @@ export class Admission {
   }
 
   #judged(hello: Hello, verdict: Verdict): AdmissionOutcome {
-    if (verdict.ok) return { type: 'admitted', hello, credential: this.#credential, bearsToken: this.#bearsToken };
+    if (verdict.ok) {
+      const { number: own, ownPeerId, remotePeerId } = this.#options;
+      const number = ownPeerId < remotePeerId ? own : this.#remoteNumber;
+      return { type: 'admitted', hello, credential: this.#credential, bearsToken: this.#bearsToken, number };
+    }
     return { type: 'refused', by: 'us', code: verdict.code, message: verdict.message, hello };
   }
 
@@ -235,14 +246,16 @@ export class Admission {
   /** Refusals of the proof itself; of a token only where there is one. */
   #saidByStrangers(code: string): boolean {
     if (code === 'ERR_WRONG_SECRET') return true;
+    // Both bear one.
+    if (code === 'ERR_UNAVAILABLE') return this.#bearsToken;
     return code === 'ERR_BAD_TOKEN' && (this.#bearsToken || (this.#basis?.bearer ?? null) !== null);
   }
 
   #ownChallenge(): Uint8Array {
-    const { credential } = this.#options;
+    const { credential, number } = this.#options;
     const nonce = this.#nonce.toString('base64');
-    if (credential === null || 'secret' in credential) return encodeControl({ t: 'challenge', nonce });
-    return encodeControl({ t: 'challenge', nonce, claims: base64url(credential.token.claimsBytes) });
+    if (credential === null || 'secret' in credential) return encodeControl({ t: 'challenge', nonce, number });
+    return encodeControl({ t: 'challenge', nonce, number, claims: base64url(credential.token.claimsBytes) });
   }
 
   #ownProof(basis: ProofBasis): Uint8Array {
@@ -278,6 +291,10 @@ export class Admission {
 }
 
 const SECRET: PeerCredential = { type: 'secret' };
+
+function isNumber(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
 
 function bytesOf(value: unknown): Buffer | undefined {
   return typeof value === 'string' && value.length <= 100 ? Buffer.from(value, 'base64') : undefined;

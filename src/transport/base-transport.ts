@@ -2,11 +2,14 @@
  * What every transport does alike: who is linked, which of several connections to a peer counts, what is told to the shell, what is
  * counted. How bytes travel is the business of the classes below it.
  *
- * **One link a peer.** Both sides may dial at the same time, and then there are two connections. Of two that are both young, each side takes the
- * one that the side with the smaller peer id dialled, so both take the same; otherwise the younger one, because a peer dials only when it has
- * no link, so the older one is dead and we have not noticed. But a link by the secret is never given up for one by a join token, which is good for asking to be let in and nothing else, and who
- * has the secret by the time that a handshake by its token is over makes no link of it. The side with the smaller peer id closes what is left over, a
- * second later, when the other has made the same choice. A dialer that finds its peer linked meanwhile gives up its own dial.
+ * **One link a peer.** There may be several connections to a peer: both sides dial at the same time, or one of them does not know yet that the one before is dead. All are ordered alike on both
+ * sides, whatever comes when: by the number that the side with the smaller peer id gives each handshake. The highest counts, the youngest therefore; but a link by the secret is never given up for
+ * one by a join token, which is good for asking to be let in and nothing else, and who has the secret by the time that a handshake by its token is over makes no link of it. The side with the smaller peer
+ * id closes what is left over, a second later, when the other has made the same choice. A dialer that finds its peer linked meanwhile gives up its own dial.
+ *
+ * **A connection counts once, or never.** One that was outranked is not taken up again when the one that counts ends: all end with it. Frames are sent on the one that counts here, and taken from
+ * it only. So who keeps something for as long as a link lasts, from one `up` to the next or to `down`, never gets an answer to what was asked, or said, on another: either both ends have come to
+ * the same connection, or nothing passes.
  */
 import { invariant, KvorumError } from '../errors.ts';
 import type { NodeId } from '../raft/types.ts';
@@ -49,6 +52,8 @@ export interface BaseLink {
   readonly credential: PeerCredential | null;
   /** This side proved with a join token. */
   readonly bearsToken: boolean;
+  /** Of its handshake, as the side with the smaller peer id counts them. */
+  readonly number: number;
   /** Closed by our own will or the peer's word: nobody asks whether its process is gone. */
   readonly wanted: boolean;
   /** False when the queue of the channel is full. */
@@ -81,19 +86,17 @@ export interface BaseOptions {
   random(): number;
 }
 
-/** Two connections that were admitted within this time were dialled at the same time. */
-const YOUNG_MS = 2000;
 const CLOSE_RIVALS_MS = 1000;
+/** A node makes fewer handshakes a millisecond, so that those of its next start have higher numbers. */
+const NUMBERS_A_MS = 1024;
 
 /** A member that was admitted at least once. */
 interface PeerState<L> {
   readonly id: NodeId;
   /** Admitted connections, oldest first. */
   readonly links: L[];
-  /** The one that frames are sent on. */
+  /** The one that counts: that of the highest rank. */
   current: L | null;
-  /** The one that frames are taken from: the current one from its first frame on. */
-  receiving: L | null;
   peer: Peer;
   /** Forgotten with its last link. */
   transient: boolean;
@@ -113,13 +116,14 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
   readonly #refusals: Refusals;
   readonly #peers = new Map<NodeId, PeerState<L>>();
   readonly #options: BaseOptions;
-  readonly #young = new Set<L>();
+  #nextNumber: number;
   readonly #timers = new Set<() => void>();
   #malformed = 0;
   protected closing = false;
 
   constructor(options: BaseOptions) {
     this.#options = options;
+    this.#nextNumber = Math.max(0, Math.floor(options.wallTime())) * NUMBERS_A_MS;
     this.limits = resolveLimits(options.limits);
     this.handlers = options.handlers;
     this.logger = options.logger;
@@ -203,7 +207,10 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
   }
 
   drop(id: NodeId, code: string, message: string): void {
-    for (const link of [...(this.#peers.get(id)?.links ?? [])]) link.dismiss(code, message);
+    const { links = [], current = null } = this.#peers.get(id) ?? {};
+    // With the one that counts the others end too, without a word.
+    for (const link of [...links]) if (link !== current) link.dismiss(code, message);
+    current?.dismiss(code, message);
   }
 
   stats(): TransportStats {
@@ -224,6 +231,7 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
     return new Admission({
       role,
       credential: credential(),
+      number: this.#nextNumber++,
       ownPeerId: this.ownPeerId,
       remotePeerId,
       remoteId,
@@ -249,14 +257,14 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
     state.links.push(link);
     this.#refusals.clear('in', hello.address);
     this.#refusals.clear('out', dialled ?? hello.address);
-    this.reconnector.up(peer.id, peer.address);
-    this.#young.add(link);
-    this.#later(YOUNG_MS, () => this.#young.delete(link));
     const rival = state.current;
-    if (rival !== null) {
-      if (this.ownPeerId < hello.peerId) this.#later(CLOSE_RIVALS_MS, () => this.#closeRivals(state));
-      if (this.#outranks(rival, link, hello)) return;
+    if (rival !== null && this.ownPeerId < hello.peerId) {
+      this.#later(CLOSE_RIVALS_MS, () => this.#closeRivals(state));
     }
+    // A bearer of a token is not asked whose address it gives for its own.
+    this.reconnector.up(peer.id, isByToken(link) ? null : peer.address, dialled);
+    // Who was told just now may have closed it.
+    if ((rival !== null && this.#outranks(rival, link)) || !state.links.includes(link)) return;
     state.peer = peer;
     state.transient = this.handlers.transient?.(hello) ?? false;
     state.current = link;
@@ -284,15 +292,17 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
     return credential !== null && 'token' in credential;
   }
 
-  /** Whether the older of two links is kept. Both sides know alike of either whether it is by a token. */
-  #outranks(older: L, younger: L, hello: Hello): boolean {
-    if (isByToken(older) !== isByToken(younger)) return isByToken(younger);
-    return this.#young.has(older) && this.#preferred(older, hello) && !this.#preferred(younger, hello);
+  /** Of two links to a peer. All that this looks at both sides know alike. */
+  #outranks(one: L, other: L): boolean {
+    if (isByToken(one) !== isByToken(other)) return isByToken(other);
+    const [oneEpoch, otherEpoch] = [this.#epoch(one), this.#epoch(other)];
+    return oneEpoch === otherEpoch ? one.number > other.number : oneEpoch > otherEpoch;
   }
 
-  /** Dialled by the side with the smaller peer id. */
-  #preferred(link: L, hello: Hello): boolean {
-    return (link.role === 'dialer') === this.ownPeerId < hello.peerId;
+  /** Boot epoch of the side that numbers the handshakes: it grows though the clock goes back. */
+  #epoch({ hello }: L): number {
+    if (hello !== null && hello.peerId < this.ownPeerId) return hello.bootEpoch;
+    return this.handlers.hello().bootEpoch;
   }
 
   #closeRivals(state: PeerState<L>): void {
@@ -340,17 +350,10 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
     const index = state?.links.indexOf(link) ?? -1;
     if (state === undefined || index < 0) return;
     state.links.splice(index, 1);
-    if (state.receiving === link) state.receiving = null;
     state.framesDropped += link.queuedFrames();
     if (state.current !== link) return;
-    const next = state.links.at(-1);
-    if (next !== undefined) {
-      state.current = next;
-      if (next.hello !== null) state.peer = peerOf(next, next.hello);
-      this.#tell({ type: 'up', peer: state.peer });
-      return;
-    }
     state.current = null;
+    for (const outranked of [...state.links]) outranked.close();
     if (state.transient) this.#peers.delete(state.id);
     this.#tell({ type: 'down', peer: state.peer });
     this.reconnector.down(state.id, link.wanted);
@@ -359,12 +362,7 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
   /** Throws what the shell's handler throws: the link is closed for it. */
   protected onFrame(link: L, channel: Channel, frame: Uint8Array): void {
     const state = this.#peers.get(link.id);
-    if (state === undefined || this.closing) return;
-    if (state.receiving !== link) {
-      // What is still under way on a connection that was given up comes before the first frame on the new one, or not at all.
-      if (state.receiving !== null && link !== state.current) return;
-      state.receiving = link;
-    }
+    if (state?.current !== link || this.closing) return;
     state.framesReceived++;
     state.bytesReceived += frame.byteLength;
     this.handlers.frame(link.id, channel, frame, credentialOf(link));
@@ -385,7 +383,6 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
       id: peer.id,
       links: [],
       current: null,
-      receiving: null,
       peer,
       transient: false,
       framesSent: 0,
@@ -405,7 +402,7 @@ export abstract class BaseTransport<L extends BaseLink> implements Transport {
 
 function peerOf(link: BaseLink, hello: Hello): Peer {
   const { id, name, address } = hello;
-  return { id, name, address, hello, credential: credentialOf(link) };
+  return { id, name, address, hello, credential: credentialOf(link), dialled: link.role === 'dialer' };
 }
 
 /** One side bore a join token: both sides say the same of it. */

@@ -88,7 +88,7 @@ export function channelProtocol(channel: Channel): string {
   return `/kvorum/${channel}/1`;
 }
 
-export const ADMISSION_PROTOCOL = '/kvorum/admission/1';
+export const ADMISSION_PROTOCOL = '/kvorum/admission/2';
 
 /** Version of the wire format in Hello.protocol. */
 export const PROTOCOL_VERSION = 1;

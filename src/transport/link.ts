@@ -39,6 +39,9 @@ export interface LinkOwner {
   flushLater(stream: OutStream): void;
 }
 
+/** Closing is given so long before it is made hard. */
+const CLOSE_MS = 500;
+
 export class Link implements BaseLink {
   readonly connection: Connection;
   readonly role: 'dialer' | 'listener';
@@ -47,6 +50,7 @@ export class Link implements BaseLink {
   hello: Hello | null = null;
   credential: PeerCredential | null = null;
   bearsToken = false;
+  number = 0;
   /** We close it on purpose: the peer is not asked after. */
   wanted = false;
   /** Anything came since the last look. */
@@ -62,6 +66,8 @@ export class Link implements BaseLink {
   #admission: Admission | null = null;
   #isOver = false;
   readonly #timer: NodeJS.Timeout;
+  /** Until the peer has hung up, as it was told. */
+  #parting: NodeJS.Timeout | null = null;
 
   constructor(connection: Connection, id: NodeId, owner: LinkOwner) {
     this.connection = connection;
@@ -98,6 +104,8 @@ export class Link implements BaseLink {
     if (this.phase === 'up') this.#attach(channel, stream);
     else if (this.phase === 'admitting' && this.#waiting.length < CHANNELS.length) {
       this.#waiting.push({ channel, stream });
+    } else if (this.phase === 'closed') {
+      stream.abort(new Error('closed'));
     } else {
       this.#owner.malformed(this, `${channel} before admission`);
     }
@@ -142,10 +150,13 @@ export class Link implements BaseLink {
     this.#say({ t: 'ping' });
   }
 
-  /** Tells the peer why and closes. */
+  /** Tells the peer why. It counts as closed from now on; the peer closes it when it has read that, for a close of ours could overtake the word. */
   dismiss(code: string, message: string): void {
     this.#say({ t: 'dismissed', code, message });
-    void this.close();
+    this.wanted = true;
+    for (const stream of this.#out.values()) stream.flush();
+    this.#over();
+    this.#parting ??= setTimeout(() => void this.close(), CLOSE_MS);
   }
 
   /** It counts as closed from now on; what is written is let leave, for at most half a second. */
@@ -154,7 +165,7 @@ export class Link implements BaseLink {
     for (const stream of this.#out.values()) stream.flush();
     this.#over();
     try {
-      await this.connection.close({ signal: AbortSignal.timeout(500) });
+      await this.connection.close({ signal: AbortSignal.timeout(CLOSE_MS) });
     } catch (error) {
       this.abort(error);
     }
@@ -230,6 +241,7 @@ export class Link implements BaseLink {
       this.hello = outcome.hello;
       this.credential = outcome.credential;
       this.bearsToken = outcome.bearsToken;
+      this.number = outcome.number;
       this.#owner.admitted(this, outcome.hello);
       const waiting = this.#waiting;
       this.#waiting = [];
@@ -265,6 +277,7 @@ export class Link implements BaseLink {
 
   #onClose(): void {
     this.#over();
+    if (this.#parting !== null) clearTimeout(this.#parting);
     for (const stream of this.#out.values()) stream.close();
     this.#owner.ended(this);
   }

@@ -236,6 +236,7 @@ class MemoryLink implements BaseLink {
   hello: Hello | null = null;
   credential: PeerCredential | null = null;
   bearsToken = false;
+  number = 0;
   wanted = false;
   phase: 'admitting' | 'up' | 'closed' = 'admitting';
   readonly #connection: MemoryConnection;
@@ -424,6 +425,7 @@ class MemoryLink implements BaseLink {
       this.hello = outcome.hello;
       this.credential = outcome.credential;
       this.bearsToken = outcome.bearsToken;
+      this.number = outcome.number;
       this.#owner.admitted(this, outcome.hello);
       for (const { channel, frame } of this.#early.splice(0)) this.#receive(channel, frame);
     } else this.#fail(outcome);

@@ -17,7 +17,7 @@ export interface ProofBasis {
 }
 
 export interface CredentialRefusal {
-  readonly code: 'ERR_WRONG_SECRET' | 'ERR_BAD_TOKEN';
+  readonly code: 'ERR_WRONG_SECRET' | 'ERR_BAD_TOKEN' | 'ERR_UNAVAILABLE';
   readonly message: string;
 }
 
@@ -81,7 +81,8 @@ const NOT_THE_CLUSTER: CredentialRefusal = {
   message:
     'the peer does not have the secret that the join token of this node was made with: check its address, and whose the token is',
 };
+/** Nothing is wrong with either of them: each goes on to ask others. */
 const TWO_TOKENS: CredentialRefusal = {
-  code: 'ERR_BAD_TOKEN',
+  code: 'ERR_UNAVAILABLE',
   message: 'both nodes have only a join token, and neither can let the other in: join by the address of a member',
 };

@@ -43,12 +43,20 @@ interface Target {
   /** The member whose link was lost and whose process this dial asks after; null for an ordinary dial. */
   asksAfter: NodeId | null;
   resets: number;
+  /** Dials made; the answer to any but the last tells nothing any more. */
+  dials: number;
+  /** A peer that dialled us and says that this is where it is. It is believed for as long as it takes to dial there. */
+  claimant: NodeId | null;
   cancel: (() => void) | null;
 }
 
 /** A dying process may close its port a moment after its connections: dials that break are repeated this often, that soon. */
 const MAX_RESETS = 3;
 const RESET_RETRY_MS = 5;
+/** Where a peer says that it can be reached, it may not be: its address may be that of another, who would be dialled by nobody. */
+const CHECK_CLAIM_MS = 2000;
+/** It is linked, and cannot be reached there from here: there is no hurry. */
+const CHECK_CLAIM_AGAIN_MS = 30_000;
 
 export class Reconnector {
   readonly #options: ReconnectorOptions;
@@ -68,6 +76,8 @@ export class Reconnector {
       failures: 0,
       asksAfter: null,
       resets: 0,
+      dials: 0,
+      claimant: null,
       cancel: null,
     };
     this.#targets.set(address, target);
@@ -84,11 +94,11 @@ export class Reconnector {
     return this.#targets.has(address);
   }
 
-  /** A member was admitted, whoever dialled. `address` is where it says that it can be reached. */
-  up(id: NodeId, address: string): void {
+  /** A member was admitted. `claimed`: where it says that it can be reached, null when its word is not good for that. `dialled`: where we dialled it; null when it dialled. */
+  up(id: NodeId, claimed: string | null, dialled: string | null = null): void {
     for (const target of this.#targets.values()) {
-      if (target.id !== id && target.address !== address) continue;
-      this.#settle(target, id);
+      if (target.id === id || target.address === dialled) this.#settle(target, id);
+      else if (target.address === claimed && target.id === null) this.#settleByClaim(target, id);
     }
   }
 
@@ -117,16 +127,30 @@ export class Reconnector {
     target.id = id;
     target.failures = 0;
     target.asksAfter = null;
+    target.claimant = null;
     target.state = 'linked';
     this.#options.dialled?.(target.address, id);
   }
 
+  #settleByClaim(target: Target, id: NodeId): void {
+    this.#settle(target, id);
+    if (this.#targets.get(target.address) === target) this.#checkClaim(target, id, CHECK_CLAIM_MS);
+  }
+
+  #checkClaim(target: Target, id: NodeId, delayMs: number): void {
+    target.state = 'linked';
+    target.claimant = id;
+    target.cancel = this.#options.schedule(delayMs, () => this.#dial(target));
+  }
+
   #dial(target: Target): void {
+    target.cancel?.();
     target.state = 'dialing';
     target.cancel = null;
+    const dial = ++target.dials;
     this.#options.dial(target.address, (result) => {
-      if (this.#closed || this.#targets.get(target.address) !== target || target.state !== 'dialing') return;
-      this.#dialled(target, result);
+      if (this.#closed || this.#targets.get(target.address) !== target) return;
+      if (target.state === 'dialing' && target.dials === dial) this.#dialled(target, result);
     });
   }
 
@@ -137,6 +161,11 @@ export class Reconnector {
       if (this.#options.linked(result.id)) return this.#settle(target, result.id);
       return this.#wait(target, this.#backoff(target));
     }
+    const { claimant } = target;
+    if (claimant !== null && this.#options.linked(claimant)) {
+      return this.#checkClaim(target, claimant, CHECK_CLAIM_AGAIN_MS);
+    }
+    target.claimant = null;
     this.#options.dialled?.(target.address, null);
     if (result.type === 'refused') {
       target.asksAfter = null;

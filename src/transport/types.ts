@@ -43,8 +43,10 @@ export interface Peer {
   readonly name: string;
   readonly address: string;
   readonly hello: Hello;
-  /** Over the link that frames are sent on. */
+  /** What it proved with, over the link that counts. */
   readonly credential: PeerCredential;
+  /** This side dialled that link. */
+  readonly dialled: boolean;
 }
 
 /** What a node may be in a cluster. */
@@ -83,7 +85,9 @@ export type PeerCredential =
   | { readonly type: 'token'; readonly role: JoinRole | null; readonly expiresMs: number };
 
 export type PeerEvent =
-  /** Admitted on both sides; frames can flow. Comes again, with the newer Hello, after a reconnect. */
+  /**
+   * Admitted on both sides; frames can flow. Comes again, with the newer Hello, when a younger link takes the place of the one before: what was said on that one, and has not come, comes no more.
+   */
   | { readonly type: 'up'; readonly peer: Peer }
   /** The last connection closed. Re-dialling goes on by itself for addresses given to `connect`. */
   | { readonly type: 'down'; readonly peer: Peer }
@@ -108,7 +112,7 @@ export interface TransportHandlers {
   hello(): Hello;
   /** Judge a peer that proved the secret, or bears a join token. A refusal is told to it with its code and message. */
   admit(hello: Hello, credential: PeerCredential): Verdict;
-  /** A whole frame, and what the peer proved with over the link that it came on. The bytes are the receiver's to keep. Must not throw; a throw closes the link and is counted as malformed. */
+  /** A whole frame, of the link that was told to be `up` last, and what the peer proved with over it. The bytes are the receiver's to keep. Must not throw; a throw closes the link and is counted as malformed. */
   frame(from: NodeId, channel: Channel, frame: Uint8Array, credential: PeerCredential): void;
   peer(event: PeerEvent): void;
   /**

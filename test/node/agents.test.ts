@@ -5,7 +5,7 @@ import { CHANNELS, type Peer } from '../../src/transport/types.ts';
 function peer(extra: Record<string, unknown>): Peer {
   const identity = { id: '1', name: 'a', address: 'a:1' };
   const rest = { clusterId: '1', peerId: 'p', bootEpoch: 1, http: '', pid: 1, protocol: 1, extra };
-  return { ...identity, hello: { ...identity, ...rest }, credential: { type: 'secret' } };
+  return { ...identity, hello: { ...identity, ...rest }, credential: { type: 'secret' }, dialled: false };
 }
 
 test('an agent has no part in Raft, and what it tries is counted', () => {

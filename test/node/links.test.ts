@@ -36,7 +36,7 @@ function pool(maxLinks?: number): LinkPool {
   const push = events.push.bind(events);
   events.push = (...given) => {
     for (const event of given) {
-      if (event.type === 'up') links.up(event.peer.id);
+      if (event.type === 'up') links.up(event.peer);
       if (event.type === 'down') links.down(event.peer.id);
     }
     return push(...given);
@@ -303,4 +303,36 @@ test('a link on which its peer may wait, or that somebody keeps by now, is not g
   waiting.clear();
   await harness.pass(30_000);
   expect(links.isLinked(b.id)).toBe(false);
+});
+
+test('a link that was made here is given up when it is idle, though another peer than was looked for answers at the address', async () => {
+  const b = await harness.create({ name: 'b' });
+  const links = pool();
+  // Where the peer 77 was said to be, b is by now.
+  links.send('77', 'ping', byte(1), () => [b.transport.address]);
+  await harness.until(() => a.transport.peer(b.id) !== undefined, 'b is linked');
+  expect(links.size).toBe(1);
+  await harness.pass(10 * 60_000);
+  expect(a.transport.peers()).toEqual([]);
+});
+
+test('so is one that nobody wanted any more when it came up', async () => {
+  const b = await harness.create({ name: 'b' });
+  const links = pool();
+  links.send(b.id, 'ping', byte(1), () => [b.transport.address]);
+  await harness.pass(3);
+  links.drop(b.id); // It is taken for dead, or has left.
+  await harness.until(() => a.transport.peer(b.id) !== undefined, 'b is linked');
+  await harness.pass(10 * 60_000);
+  expect(a.transport.peers()).toEqual([]);
+});
+
+test('one that the peer made is the peer’s to give up', async () => {
+  const b = await harness.create({ name: 'b' });
+  const links = pool();
+  b.transport.connect(a.transport.address);
+  await harness.until(() => a.transport.peer(b.id) !== undefined, 'b is linked');
+  expect(links.size).toBe(0);
+  await harness.pass(10 * 60_000);
+  expect(a.transport.peers().map(({ name }) => name)).toEqual(['b']);
 });

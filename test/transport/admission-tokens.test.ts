@@ -62,9 +62,21 @@ describe.each(SIDES)('a %s with a join token', (role) => {
     const borne = token({ role: 'learner' });
     const asks = { ...hello(nameOf(role), role === 'dialer' ? '1' : '2'), extra: { role: 'learner' } };
     const result = meet(role, borne, { theirs: note('member'), ours: { ...note('bearer'), hello: () => asks } });
-    expect(result.member).toEqual({ type: 'admitted', hello: asks, credential: told['member'], bearsToken: false });
+    expect(result.member).toEqual({
+      type: 'admitted',
+      hello: asks,
+      credential: told['member'],
+      bearsToken: false,
+      number: 7,
+    });
     const theirs = memberHello(nameOf(otherOf(role)));
-    expect(result.bearer).toEqual({ type: 'admitted', hello: theirs, credential: told['bearer'], bearsToken: true });
+    expect(result.bearer).toEqual({
+      type: 'admitted',
+      hello: theirs,
+      credential: told['bearer'],
+      bearsToken: true,
+      number: 7,
+    });
     expect(told).toEqual({
       member: { type: 'token', role: 'learner', expiresMs: NOW + 1000 },
       bearer: { type: 'secret' },
@@ -200,7 +212,7 @@ describe.each(SIDES)('a %s with a join token', (role) => {
     const challenge =
       role === 'dialer'
         ? one.start().send[0]!
-        : encodeControl({ t: 'challenge', nonce: Buffer.alloc(32).toString('base64') });
+        : encodeControl({ t: 'challenge', nonce: Buffer.alloc(32).toString('base64'), number: 1 });
     const { claims: _, ...plain } = decodeControl(challenge)!;
     const first = one.receive(encodeControl(plain));
     const proof =
@@ -212,8 +224,13 @@ describe.each(SIDES)('a %s with a join token', (role) => {
     for (const theirs of [token(), token({ nonce: new Uint8Array(16) })]) {
       const sides = { [role]: bearer(role), [otherOf(role)]: bearer(otherOf(role), theirs) } as Record<Side, Admission>;
       const result = run(sides.dialer, sides.listener);
-      expect(result.listener).toMatchObject(badToken('us', /both nodes have only a join token/u));
-      expect(result.dialer).toMatchObject(badToken('them', /both nodes have only a join token/u));
+      for (const [side, by] of [
+        ['listener', 'us'],
+        ['dialer', 'them'],
+      ] as const) {
+        const told = { ...badToken(by, /both nodes have only a join token/u), code: 'ERR_UNAVAILABLE' };
+        expect(result[side]).toMatchObject(told);
+      }
       expect(result.wire).not.toContain('"proof"');
     }
   });
@@ -240,15 +257,15 @@ describe('a handshake', () => {
     }
   });
 
-  test('of two with the secret is to the byte what it was before there were tokens', () => {
+  test('of two with the secret speaks of no token', () => {
     const said: [Side, Record<string, unknown>][] = [];
     run(member('dialer'), member('listener'), (message, from) => {
       said.push([from, message]);
       return message;
     });
     const [dialer, listener, first, second] = said.map(([, message]) => message);
-    expect(Object.keys(dialer!)).toEqual(['t', 'nonce']);
-    expect(Object.keys(listener!)).toEqual(['t', 'nonce']);
+    expect(Object.keys(dialer!)).toEqual(['t', 'nonce', 'number']);
+    expect(Object.keys(listener!)).toEqual(['t', 'nonce', 'number']);
     const macBy = (role: Side, context: string, key: string | Uint8Array): string => {
       const hmac = createHmac('sha256', key);
       const nonces = [dialer!, listener!].map(({ nonce }) => Buffer.from(String(nonce), 'base64'));
@@ -272,7 +289,9 @@ describe('a handshake', () => {
     const listener = member('listener');
     const nonce = Buffer.alloc(32, 1);
     const claims = Buffer.from(borne.claimsBytes).toString('base64url');
-    const answer = listener.receive(encodeControl({ t: 'challenge', nonce: nonce.toString('base64'), claims }));
+    const answer = listener.receive(
+      encodeControl({ t: 'challenge', nonce: nonce.toString('base64'), number: 1, claims }),
+    );
     const theirs = Buffer.from(String(decodeControl(answer.send[0]!)!['nonce']), 'base64');
     const hmac = createHmac('sha256', joinTokenKey(SECRET, borne.claimsBytes));
     for (const part of ['kvorum/admission/1', 'dialer', nonce, theirs, 'peer-d', 'peer-l'].map((one) =>

@@ -6,7 +6,7 @@ import { SECRET, hello, run, side } from './handshake.ts';
 describe('admission', () => {
   test('lets two in that know the secret, and the secret does not travel', () => {
     const result = run(side('dialer'), side('listener'));
-    const admitted = { type: 'admitted', credential: { type: 'secret' }, bearsToken: false };
+    const admitted = { type: 'admitted', credential: { type: 'secret' }, bearsToken: false, number: 7 };
     expect(result.dialer).toEqual({ ...admitted, hello: hello('l', '2') });
     expect(result.listener).toEqual({ ...admitted, hello: hello('d', '1') });
     expect(result.wire).not.toContain(SECRET);
@@ -138,7 +138,10 @@ describe('admission', () => {
       new Uint8Array([0xff, 0xfe]),
       encodeControl([]),
       encodeControl({ t: 'hello' }),
-      encodeControl({ t: 'challenge', nonce: 'short' }),
+      encodeControl({ t: 'challenge', nonce: 'short', number: 1 }),
+      ...[undefined, null, -1, 0.5, '1', 2 ** 53].map((number) =>
+        encodeControl({ t: 'challenge', nonce: Buffer.alloc(32).toString('base64'), number }),
+      ),
       encodeControl({ t: 'challenge', nonce: 7 }),
       new TextEncoder().encode('{"t":"challenge"'),
     ];

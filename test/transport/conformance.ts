@@ -167,7 +167,9 @@ export function transportConformance(name: string, makeHarness: () => Harness): 
         address: b.transport.address,
         hello: b.hello,
         credential: { type: 'secret' },
+        dialled: true,
       });
+      expect(b.transport.peer(a.id)?.dialled).toBe(false);
       expect(b.transport.peer(a.id)?.hello).toEqual(a.hello);
       expect(a.transport.peer('1')).toBeUndefined();
     });
@@ -440,9 +442,9 @@ export function transportConformance(name: string, makeHarness: () => Harness): 
       await h.until(() => a.events.length > 0 && b.events.length > 0, 'refused');
       for (const node of [a, b]) {
         expect(node.events).toMatchObject([
-          { code: 'ERR_BAD_TOKEN', message: expect.stringContaining('both nodes have only a join token') as unknown },
+          { code: 'ERR_UNAVAILABLE', message: expect.stringContaining('both nodes have only a join token') as unknown },
         ]);
-        expect(node.transport.stats()).toMatchObject({ refused: { ERR_BAD_TOKEN: 1 }, malformed: 0 });
+        expect(node.transport.stats()).toMatchObject({ refused: { ERR_UNAVAILABLE: 1 }, malformed: 0 });
       }
     });
 

@@ -29,6 +29,7 @@ export function side(role: 'dialer' | 'listener', given: Partial<AdmissionOption
   return new Admission({
     role,
     credential: { secret: SECRET },
+    number: own === 'd' ? 7 : 8,
     wallTime: () => NOW,
     ownPeerId: `peer-${own}`,
     remotePeerId: `peer-${remote}`,

@@ -31,7 +31,7 @@ function answer(result: DialResult): void {
 
 function link(id: string): void {
   up.add(id);
-  reconnector.up(id, 'h:1');
+  reconnector.up(id, 'h:1', 'h:1');
   answer({ type: 'linked', id });
 }
 
@@ -142,13 +142,88 @@ describe('re-dialling', () => {
     expect(dials).toHaveLength(2);
   });
 
-  test('leaves alone who dialled us', () => {
+  describe('who dialled us, and says that it is there,', () => {
+    beforeEach(() => {
+      reconnector.connect('h:1');
+      answer({ type: 'failed' });
+      up.add('7');
+      reconnector.up('7', 'h:1');
+    });
+
+    test('is left alone when it has been found there', () => {
+      clock.pass(1999);
+      expect(dials).toHaveLength(1);
+      clock.pass(1);
+      answer({ type: 'linked', id: '7' });
+      clock.pass(60_000);
+      expect(dials).toHaveLength(2);
+    });
+
+    test('is asked after like any other when its link is lost, also before that', () => {
+      up.delete('7');
+      reconnector.down('7', false);
+      answer({ type: 'port-closed' });
+      expect([dials.length, lost]).toEqual([2, ['7']]);
+    });
+
+    test('is not disturbed though it cannot be reached there', () => {
+      for (const result of [{ type: 'failed' }, { type: 'port-closed' }, { type: 'refused' }] as const) {
+        clock.pass(30_000);
+        answer(result);
+      }
+      expect([dials.length, lost]).toEqual([4, []]);
+      up.delete('7');
+      reconnector.down('7', false);
+      expect(dials).toHaveLength(5);
+    });
+
+    test('does not keep another from being found there', () => {
+      clock.pass(2000);
+      up.add('8');
+      reconnector.up('8', 'h:1', 'h:1');
+      answer({ type: 'linked', id: '8' });
+      clock.pass(60_000);
+      expect(dials).toHaveLength(2);
+      up.delete('8');
+      reconnector.down('8', false);
+      answer({ type: 'port-closed' });
+      expect(lost).toEqual(['8']);
+    });
+
+    test('does not take the place of one that was there', () => {
+      up.add('8');
+      reconnector.up('8', 'h:1', 'h:1');
+      reconnector.up('7', 'h:1');
+      up.delete('8');
+      reconnector.down('8', false);
+      expect(dials).toHaveLength(2);
+      answer({ type: 'port-closed' });
+      expect(lost).toEqual(['8']);
+    });
+  });
+
+  test('what came of a dial before the link was there says nothing of the process after it', () => {
     reconnector.connect('h:1');
-    answer({ type: 'failed' });
-    up.add('7');
-    reconnector.up('7', 'h:1');
-    clock.pass(60_000);
-    expect(dials).toHaveLength(1);
+    up.add('1');
+    reconnector.up('1', 'h:1');
+    up.delete('1');
+    reconnector.down('1', false);
+    expect(dials).toHaveLength(2);
+    dials[0]!.done({ type: 'port-closed' });
+    expect(lost).toEqual([]);
+    dials[1]!.done({ type: 'port-closed' });
+    expect(lost).toEqual(['1']);
+  });
+
+  test('what came of a dial before the link was there does not hide that the process is gone', () => {
+    reconnector.connect('h:1');
+    up.add('1');
+    reconnector.up('1', 'h:1');
+    up.delete('1');
+    reconnector.down('1', false);
+    dials[0]!.done({ type: 'failed' });
+    dials[1]!.done({ type: 'port-closed' });
+    expect(lost).toEqual(['1']);
   });
 
   test('ends with disconnect and with close', () => {

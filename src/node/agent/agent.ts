@@ -15,7 +15,7 @@ import { Credentials } from '../credentials.ts';
 import type { OwnDht } from '../dht-types.ts';
 import { Participant } from '../dht/participant.ts';
 import { DhtService } from '../dht/service.ts';
-import { hangUpTokenLinks } from '../entrance.ts';
+import { dropStranger, isOfAnother, keepLinksOf } from '../entrance.ts';
 import type { Environment } from '../env.ts';
 import { GossipDriver } from '../gossip/driver.ts';
 import { registerGossipMetrics } from '../gossip/metrics.ts';
@@ -243,7 +243,7 @@ export class Agent extends MemberCalls implements KvorumNode {
     this.#links = new LinkPool({
       env: this.#env,
       transport: this.#transport,
-      isKept: (id) => this.#joined?.view.isMember(id) ?? false,
+      isKept: (id) => this.#joined?.view.isMember(id) ?? true,
       unreached: (id, tried) => this.#joined?.dht.unreached(id, tried),
     });
   }
@@ -255,7 +255,7 @@ export class Agent extends MemberCalls implements KvorumNode {
     if (this.#joining !== null) {
       this.#map = await this.#joining.run(this.#transport, { signal });
       for (const address of join ?? []) this.#transport.disconnect(address);
-      hangUpTokenLinks(this.#transport);
+      keepLinksOf(this.#transport, this.#map.clusterId);
     }
     const map = this.#map as ClusterMap;
     const gossip = new GossipDriver({
@@ -380,9 +380,12 @@ export class Agent extends MemberCalls implements KvorumNode {
       return;
     }
     const { peer } = event;
-    if (event.type === 'up') {
+    const clusterId = this.#map?.clusterId ?? null;
+    if (event.type === 'up' && isOfAnother(peer.hello, clusterId)) {
+      dropStranger(this.#transport, peer.id, peer.hello, clusterId);
+    } else if (event.type === 'up') {
       if (this.#joined !== null && !isAgent(peer.hello)) this.#upstream.up(peer);
-      this.#links.up(peer.id);
+      this.#links.up(peer);
       this.#joined?.gossip.reachable(peer.id);
       this.#joined?.dht.peerUp(peer);
     } else if (event.type === 'down') {

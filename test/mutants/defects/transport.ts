@@ -99,15 +99,41 @@ export const transport = inRoom('transport', [
     name: 'both-sides-keep-another-link',
     file: LINKS,
     about: 'Of two connections dialled at once both sides keep the same one.',
-    find: 'return this.#young.has(older) && this.#preferred(older, hello) && !this.#preferred(younger, hello);',
+    find: 'return oneEpoch === otherEpoch ? one.number > other.number : oneEpoch > otherEpoch;',
     replace: 'return false;',
   },
   {
     name: 'frames-of-two-links-mixed',
     file: LINKS,
-    about:
-      'What is still under way on a connection that was given up comes before the first frame on the new one, or not at all.',
-    find: 'if (state.receiving !== null && link !== state.current) return;',
+    about: 'Frames are taken from the connection that counts only.',
+    find: 'if (state?.current !== link || this.closing) return;',
+    replace: 'if (state === undefined || this.closing) return;',
+  },
+  {
+    name: 'outranked-link-taken-up-again',
+    file: LINKS,
+    about: 'A connection counts once, or never: who was outranked ends with the one that counts.',
+    find: '    for (const outranked of [...state.links]) outranked.close();\n',
+    replace: `    const next = state.links.at(-1);
+    if (next !== undefined) {
+      state.current = next;
+      this.#tell({ type: 'up', peer: state.peer });
+      return;
+    }
+`,
+  },
+  {
+    name: 'answer-of-an-earlier-dial',
+    file: 'src/transport/reconnect.ts',
+    about: 'What came of a dial tells nothing of the process after a later one.',
+    find: ' && target.dials === dial',
+    replace: '',
+  },
+  {
+    name: 'claimed-address-believed',
+    file: 'src/transport/reconnect.ts',
+    about: 'Where a peer says that it is another may be.',
+    find: '    if (this.#targets.get(target.address) === target) this.#checkClaim(target, id, CHECK_CLAIM_MS);\n',
     replace: '',
   },
   {
@@ -136,7 +162,7 @@ export const transport = inRoom('transport', [
     name: 'token-link-outranks-secret',
     file: LINKS,
     about: 'A link by the secret is not given up for one by a token.',
-    find: 'if (isByToken(older) !== isByToken(younger)) return isByToken(younger);',
+    find: 'if (isByToken(one) !== isByToken(other)) return isByToken(other);',
     replace: '',
   },
   {

@@ -117,7 +117,7 @@ export class TestPeer {
           if (channel === 'dht') this.driver.frame(from, frame);
         },
         peer: (event) => {
-          if (event.type === 'up') this.links.up(event.peer.id);
+          if (event.type === 'up') this.links.up(event.peer);
           if (event.type === 'down') this.links.down(event.peer.id);
         },
       },

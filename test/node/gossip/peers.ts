@@ -120,7 +120,7 @@ export class TestPeer {
         admit: () => ({ ok: true }),
         frame: (from, channel, frame) => this.frame(from, channel, frame),
         peer: (event) => {
-          if (event.type === 'up') this.links.up(event.peer.id);
+          if (event.type === 'up') this.links.up(event.peer);
           if (event.type === 'down') this.links.down(event.peer.id);
         },
       },

@@ -14,7 +14,7 @@ const map = makeClusterMap([{ id: '1', name: 'n1', peerId: 'p1', address: 'n1:1'
 function peer(role: JoinRole, credential: PeerCredential): Peer {
   const identity = { id: '4', name: 'n4', address: 'n4:1' };
   const rest = { clusterId: null, peerId: 'p4', bootEpoch: 1, http: '', pid: 1, protocol: PROTOCOL_VERSION };
-  return { ...identity, hello: { ...identity, ...rest, extra: { join: role, role } }, credential };
+  return { ...identity, hello: { ...identity, ...rest, extra: { join: role, role } }, credential, dialled: false };
 }
 
 function desk(linked: Peer, wallTime: () => number) {
