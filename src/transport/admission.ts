@@ -21,8 +21,7 @@
  * secret. Only once the bearer has proved that the claims are genuine are they judged: cluster and expiry before anything else is said to it, the role when its Hello asks for one.
  * A token against a token is refused.
  *
- * Without claims the handshake is to the byte what it was before there were tokens. A node of that time does not look at claims, so a bearer is not let in by it: with
- * ERR_WRONG_SECRET, or as malformed when that node dials.
+ * **The number** is a side's own count of its handshakes. That of the side with the smaller peer id is the one of the connection: of several, both sides know by it which counts.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { base64url, bytesOfBase64url, judgeClaims, judgeRole } from './join-token.ts';

@@ -241,7 +241,9 @@ class MemoryLink implements BaseLink {
   phase: 'admitting' | 'up' | 'closed' = 'admitting';
   readonly #connection: MemoryConnection;
   readonly #owner: MemoryTransport;
-  readonly #admission: Admission;
+  readonly #newAdmission: () => Admission;
+  /** The listener's begins with the first word of the dialer, as on a real network. */
+  #admission: Admission | null = null;
   readonly #cancelTimeout: () => void;
   readonly #queued = new Map<Channel, { bytes: number; frames: number }>();
   /** Frames that overtook the last word of the handshake. */
@@ -262,7 +264,7 @@ class MemoryLink implements BaseLink {
     this.remoteAddress = remote.address;
     this.#connection = connection;
     this.#owner = owner;
-    this.#admission = owner.admission(role, remoteHello.peerId, remoteHello.id);
+    this.#newAdmission = () => owner.admission(role, remoteHello.peerId, remoteHello.id);
     this.#cancelTimeout = owner.process.schedule(ADMISSION_TIMEOUT_MS, () => {
       if (this.phase === 'admitting') this.#fail({ type: 'timeout' });
     });
@@ -275,7 +277,8 @@ class MemoryLink implements BaseLink {
   }
 
   begin(): void {
-    this.#step(() => this.#admission.start());
+    const admission = (this.#admission = this.#newAdmission());
+    this.#step(() => admission.start());
   }
 
   send(channel: Channel, parts: readonly Uint8Array[], length: number): boolean {
@@ -330,7 +333,7 @@ class MemoryLink implements BaseLink {
     this.phase = 'closed';
     this.#cancelTimeout();
     if (admitting) {
-      const outcome = this.#admission.ended();
+      const outcome = this.#admission?.ended() ?? null;
       this.#owner.failed(this, outcome === null || outcome.type === 'admitted' ? { type: 'broken' } : outcome);
     }
     const other = this.#connection.other(this);
@@ -405,7 +408,10 @@ class MemoryLink implements BaseLink {
   }
 
   #onControl(bytes: Uint8Array): void {
-    if (this.phase === 'admitting') return this.#step(() => this.#admission.receive(bytes));
+    if (this.phase === 'admitting') {
+      const admission = (this.#admission ??= this.#newAdmission());
+      return this.#step(() => admission.receive(bytes));
+    }
     if (this.phase !== 'up') return;
     const message = decodeControl(bytes);
     if (message?.['t'] !== 'dismissed') return;

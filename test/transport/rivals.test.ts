@@ -127,6 +127,29 @@ test('when the link that counts ends, none that was outranked takes its place', 
   await h.close();
 });
 
+test('a link by the secret counts although a handshake that began by a token has the higher number', async () => {
+  const late: number[] = [];
+  const h = new MemoryHarness({ delayMs: () => late.shift() ?? 5 });
+  let own: Credential = { token: joinToken({ expiresMs: 8e15 }) };
+  const a = await h.create({ name: 'a' });
+  const b = await h.create({ name: 'b', credential: () => own });
+  b.transport.connect(a.transport.address);
+  await h.pass(8);
+  b.transport.disconnect(a.transport.address);
+  b.transport.connect(a.transport.address);
+  // Both are connected. What b says first on the one comes to a, who numbers them, after what it says first on the other.
+  late.push(15);
+  await h.pass(3);
+  own = { secret: SECRET };
+  await h.until(() => linked(a, b) && linked(b, a), 'linked by the secret');
+  await h.until(() => a.credentials.length === 2, 'the handshake by the token comes to its end');
+  await h.pass(500);
+  expect(a.credentials.map(({ type }) => type)).toEqual(['secret', 'token']);
+  expect([a, b].map(eventTypes)).toEqual([['up'], ['up']]);
+  expect([a, b].map((one) => one.transport.peers().length)).toEqual([1, 1]);
+  await h.close();
+});
+
 test('who hangs up is not told that the peer is up', async () => {
   const h = new MemoryHarness({ delayMs: () => 10 });
   const a = await h.create({ name: 'a' });

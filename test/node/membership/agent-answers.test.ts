@@ -18,7 +18,12 @@ test('what an agent asked on one of two links that were dialled at once is not t
   cluster = await simCluster({
     seed: 1, // The peer id of n1 is smaller than that of a1.
     nodes: 1,
-    network: { delayMs: (from, to) => (from === 'a1:1' || to === 'a1:1' ? 20 : 1) },
+    network: {
+      delayMs: (from, to, traffic) => {
+        if (![from, to].includes('a1:1')) return 1;
+        return traffic === 'control' ? 20 : 60;
+      },
+    },
     platform: (node, platform) => ({
       ...platform,
       createTransport: async (options) => {
@@ -37,10 +42,11 @@ test('what an agent asked on one of two links that were dialled at once is not t
     n1.node.cluster().members.find((member) => member.name === name)?.peerId ?? '';
   expect(peerId('n1') < peerId('a1')).toBe(true);
 
-  // The link breaks. a1 dials at once, and so does n1, as it does when it has gossip for a1.
+  // The link breaks. a1 dials at once; n1 does so when it has gossip for a1, and begins its handshake as that of a1 is under way.
   cluster.network.reset('a1:1', 'n1:1');
-  transports.get('n1')?.connect('a1:1');
   await cluster.until(() => !a1.node.readiness().ready, 'a1 is alone');
+  await cluster.advance(30);
+  transports.get('n1')?.connect('a1:1');
   await cluster.until(() => a1.node.readiness().ready, 'the link that a1 dialled is up');
   const first = a1.node.put('x', 'first').catch((error: unknown) => error);
   // The one that n1 dialled is up too, and is the one that counts.
@@ -49,8 +55,8 @@ test('what an agent asked on one of two links that were dialled at once is not t
 
   const second = a1.node.put('y', 'second', { timeoutMs: 1000 });
   second.catch(() => undefined);
-  await cluster.advance(1);
-  // The second write does not even come to n1.
+  await cluster.advance(20);
+  // The first write has come to n1 by now, and the second never does.
   cluster.network.cutOneWay('a1:1', 'n1:1');
   const outcome = await cluster.run(
     second.then(
