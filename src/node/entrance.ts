@@ -56,13 +56,12 @@ export class Entrance {
 
   /** The map of the cluster that this node belongs to from now on. Rejects as `Bootstrap.run` and `Joining.run`, or with the signal's reason. */
   async enter(transport: Transport): Promise<ClusterMap> {
-    const { initialCluster, join, signal } = this.#options.options;
+    const { initialCluster, signal } = this.#options.options;
     const { bootstrap, joining } = this;
     if (bootstrap.map !== null) return bootstrap.map;
     if (joining !== null) {
       const map = await joining.run(transport, { signal });
       bootstrap.settled(map);
-      for (const address of join ?? []) transport.disconnect(address);
       keepLinksOf(transport, map.clusterId);
       return map;
     }

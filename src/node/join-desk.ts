@@ -1,7 +1,7 @@
 /** The member's part of joining: has whoever asks added by the leader, and tells it what it needs. */
 import { KvorumError } from '../errors.ts';
 import { TOKEN_CLOCK_TOLERANCE_MS } from '../transport/join-token.ts';
-import type { Peer } from '../transport/types.ts';
+import type { Hello, Peer } from '../transport/types.ts';
 import type { ClusterMap } from './cluster-map.ts';
 import { FRAME } from './forwarding.ts';
 import { contactsOf, decodeJoin, encodeJoined } from './join-frames.ts';
@@ -37,44 +37,56 @@ export class JoinDesk {
     if (bytes[0] !== FRAME.join) return false;
     const frame = decodeJoin(bytes);
     const { bootEpoch, request } = frame;
-    // Asked again, because it does not know whether it was heard: the answer is on its way.
-    if (this.#busy.get(from) === request) return true;
-    const answer = (error: KvorumError | null, invitation: Invitation | null): void => {
-      this.#options.send(from, encodeJoined({ bootEpoch, request, error, invitation }));
+    const { map, membership } = this.#options;
+    const answer = (error: KvorumError | null, invitation: Invitation | null, isKnown = true): void => {
+      const contacts = isKnown ? contactsOf(membership.state.map.members, from) : [];
+      this.#options.send(from, encodeJoined({ bootEpoch, request, contacts, error, invitation }));
     };
-    this.#invite(from, frame).then(
-      (invitation) => answer(null, invitation),
+    // Asked again, because it does not know whether it was heard.
+    if (this.#busy.get(from) === request) {
+      answer(null, null);
+      return true;
+    }
+    const judged = this.#judge(from, frame);
+    if (judged instanceof KvorumError) {
+      answer(judged, null, false);
+      return true;
+    }
+    const { hello, secret } = judged;
+    this.#add(hello, frame).then(
+      () => answer(null, { map, secret }),
       (error: unknown) => answer(KvorumError.is(error) ? error : new KvorumError('ERR_INTERNAL', String(error)), null),
     );
     return true;
   }
 
-  async #invite(from: string, { role, replaces, request, timeoutMs }: JoinFrame): Promise<Invitation> {
-    const { map, membership, peer } = this.#options;
-    const { hello, credential } = peer(from) ?? {};
+  #judge(from: string, { role }: JoinFrame): KvorumError | { readonly hello: Hello; readonly secret: string } {
+    const { hello, credential } = this.#options.peer(from) ?? {};
     // Nobody but the node that was judged at the door, and as what it was judged there.
     if (hello === undefined || joinRoleOf(hello) !== role) {
-      throw new KvorumError('ERR_FORBIDDEN', 'only a node that was let in to join can ask for that');
+      return new KvorumError('ERR_FORBIDDEN', 'only a node that was let in to join can ask for that');
     }
     const expiresMs = credential?.type === 'secret' ? Infinity : (credential?.expiresMs ?? 0);
     if (this.#options.wallTime() > expiresMs + TOKEN_CLOCK_TOLERANCE_MS) {
-      throw new KvorumError('ERR_BAD_TOKEN', 'the join token has expired since its bearer was let in');
+      return new KvorumError('ERR_BAD_TOKEN', 'the join token has expired since its bearer was let in');
     }
     const secret = this.#options.secret();
-    if (secret === null) throw new KvorumError('ERR_FORBIDDEN', 'a cluster without a secret has no peers');
-    if (!this.#busy.has(from) && this.#busy.size >= MAX_AT_A_TIME) {
+    if (secret === null) return new KvorumError('ERR_FORBIDDEN', 'a cluster without a secret has no peers');
+    return { hello, secret };
+  }
+
+  async #add(hello: Hello, { role, replaces, request, timeoutMs }: JoinFrame): Promise<void> {
+    const { id, name, peerId, address } = hello;
+    if (!this.#busy.has(id) && this.#busy.size >= MAX_AT_A_TIME) {
       throw new KvorumError('ERR_OVERLOADED', 'this node is letting others in: ask again');
     }
-    this.#busy.set(from, request);
+    if (role === 'agent') return;
+    this.#busy.set(id, request);
     try {
-      if (role !== 'agent') {
-        const { id, name, peerId, address } = hello;
-        const member = { id, name, peerId, address, role, replaces };
-        await membership.call({ type: 'add', member }, Math.min(timeoutMs, MAX_WAIT_MS));
-      }
+      const member = { id, name, peerId, address, role, replaces };
+      await this.#options.membership.call({ type: 'add', member }, Math.min(timeoutMs, MAX_WAIT_MS));
     } finally {
-      if (this.#busy.get(from) === request) this.#busy.delete(from);
+      if (this.#busy.get(id) === request) this.#busy.delete(id);
     }
-    return { map, contacts: contactsOf(membership.state.map.members, from), secret };
   }
 }

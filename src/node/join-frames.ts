@@ -3,6 +3,7 @@
  * link; who asks is who the link belongs to, so nobody can be joined by another.
  */
 import type { KvorumError } from '../errors.ts';
+import { isAddress } from '../transport/address.ts';
 import type { Hello, JoinRole } from '../transport/types.ts';
 import type { MemberRecord } from '../machine/types.ts';
 import type { ClusterMap } from './cluster-map.ts';
@@ -35,14 +36,15 @@ export interface JoinFrame {
 export interface Invitation {
   /** The first members: their hash is the cluster id. */
   readonly map: ClusterMap;
-  /** Peer addresses of the members of now. */
-  readonly contacts: readonly string[];
   readonly secret: string;
 }
 
+/** The answer; with neither error nor invitation the word that it is being worked on. */
 export interface JoinedFrame {
   readonly bootEpoch: number;
   readonly request: number;
+  /** Peer addresses of the members of now, for one that may hear of them. Those who were asked first may be replaced by others before they answer. */
+  readonly contacts: readonly string[];
   readonly error: KvorumError | null;
   readonly invitation: Invitation | null;
 }
@@ -64,17 +66,17 @@ export function decodeJoin(bytes: Uint8Array): JoinFrame {
   return { bootEpoch, request, timeoutMs, role, replaces };
 }
 
-export function encodeJoined({ bootEpoch, request, error, invitation }: JoinedFrame): Uint8Array[] {
+export function encodeJoined({ bootEpoch, request, contacts, error, invitation }: JoinedFrame): Uint8Array[] {
   return packFrame(FRAME.joined, [
     bootEpoch,
     request,
+    contacts.slice(0, MAX_CONTACTS),
     error === null ? null : [error.code, error.message, error.outcome, error.details],
     invitation === null
       ? null
       : [
           invitation.map.clusterId,
           invitation.map.members.map(({ id, name, peerId, address }) => ({ id, name, peerId, address })),
-          invitation.contacts.slice(0, MAX_CONTACTS),
           invitation.secret,
         ],
   ]);
@@ -82,16 +84,21 @@ export function encodeJoined({ bootEpoch, request, error, invitation }: JoinedFr
 
 /** Throws ERR_INVALID_ARGUMENT. */
 export function decodeJoined(bytes: Uint8Array): JoinedFrame {
-  const [bootEpoch, request, error, given] = unpackBody(bytes, 'joined');
-  if (!isCount(bootEpoch) || !isCount(request)) throw malformedFrame('joined');
-  if (Array.isArray(error)) return { bootEpoch, request, error: decodeError(error), invitation: null };
+  const [bootEpoch, request, contacts, error, given] = unpackBody(bytes, 'joined');
+  if (!isCount(bootEpoch) || !isCount(request) || !isContacts(contacts)) throw malformedFrame('joined');
+  const told = { bootEpoch, request, contacts };
+  if (Array.isArray(error)) return { ...told, error: decodeError(error), invitation: null };
+  if (error === null && given === null) return { ...told, error: null, invitation: null };
   if (!Array.isArray(given)) throw malformedFrame('joined');
-  const [clusterId, members, contacts, secret] = given as unknown[];
+  const [clusterId, members, secret] = given as unknown[];
   const map = parseClusterMap({ clusterId, members });
-  if (map === undefined || !Array.isArray(contacts) || contacts.length > MAX_CONTACTS) throw malformedFrame('joined');
-  if (!contacts.every((one) => typeof one === 'string' && one.length <= MAX_TEXT)) throw malformedFrame('joined');
-  if (typeof secret !== 'string' || secret.length > MAX_SECRET) throw malformedFrame('joined');
-  return { bootEpoch, request, error: null, invitation: { map, contacts: contacts as string[], secret } };
+  if (map === undefined || typeof secret !== 'string' || secret.length > MAX_SECRET) throw malformedFrame('joined');
+  return { ...told, error: null, invitation: { map, secret } };
+}
+
+function isContacts(value: unknown): value is string[] {
+  if (!Array.isArray(value) || value.length > MAX_CONTACTS) return false;
+  return value.every((one) => typeof one === 'string' && one.length <= MAX_TEXT && isAddress(one));
 }
 
 /** Addresses at which the members are found, this node's own aside. */

@@ -56,6 +56,8 @@ export class Joining {
   /** Who was asked last and has not answered. */
   #asked: { readonly id: string; readonly request: number; readonly untilMs: number; repeatMs: number } | null = null;
   #nextRequest = 1;
+  /** Those that it was given, and what the last that answered said of the members of now. */
+  #dialled: ReadonlySet<string> = new Set();
   /** Members that have answered that they cannot now; asked last of all. */
   readonly #tried = new Set<string>();
   /** By address, of those that it was given. */
@@ -91,7 +93,7 @@ export class Joining {
   async run(transport: Transport, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<ClusterMap> {
     signal?.throwIfAborted();
     this.#transport = transport;
-    const { addresses, env } = this.#options;
+    const { env } = this.#options;
     let stop = (): void => undefined;
     let aborted = (): void => undefined;
     try {
@@ -99,7 +101,7 @@ export class Joining {
         this.#settle = { resolve, reject };
         aborted = () => reject(signal?.reason instanceof Error ? signal.reason : new Error('aborted'));
         signal?.addEventListener('abort', aborted, { once: true });
-        for (const address of addresses) transport.connect(address);
+        this.#dial([]);
         stop = env.every(LOOK_EVERY_MS, () => this.#look());
         this.#look();
       });
@@ -107,7 +109,16 @@ export class Joining {
       this.#settle = null;
       signal?.removeEventListener('abort', aborted);
       stop();
+      for (const address of this.#dialled) transport.disconnect(address);
     }
+  }
+
+  /** Those who were given to it may be replaced while it waits: their successors are as good, and those of now are told by each that answers. */
+  #dial(contacts: readonly string[]): void {
+    const wanted = new Set([...this.#options.addresses, ...contacts]);
+    for (const address of this.#dialled) if (!wanted.has(address)) this.#transport?.disconnect(address);
+    for (const address of wanted) if (!this.#dialled.has(address)) this.#transport?.connect(address);
+    this.#dialled = wanted;
   }
 
   peer(event: PeerEvent): void {
@@ -130,17 +141,26 @@ export class Joining {
   /** True when the frame was one of ours. */
   frame(from: string, channel: Channel, frame: Uint8Array): boolean {
     if (channel !== 'client' || frame[0] !== FRAME.joined) return false;
-    const { bootEpoch, request, error, invitation } = decodeJoined(frame);
+    const { bootEpoch, request, contacts, error, invitation } = decodeJoined(frame);
     if (bootEpoch !== this.#options.bootEpoch || this.#asked?.request !== request || this.#asked.id !== from)
       return true;
-    this.#asked = null;
-    if (invitation !== null) void this.#accept(invitation);
-    else if (error !== null && FATAL.has(error.code)) this.#settle?.reject(error);
-    else {
-      this.#tried.add(from);
-      if (error !== null) this.#report(error.message);
-      // Not at once: what it could not do now it cannot do in a moment either.
+    if (this.#settle === null || this.#done) return true;
+    if (invitation !== null) {
+      this.#asked = null;
+      void this.#accept(invitation, contacts);
+      return true;
     }
+    if (error !== null) {
+      this.#asked = null;
+      if (FATAL.has(error.code)) {
+        this.#settle.reject(error);
+        return true;
+      }
+      // Not at once again: what it could not do now it cannot do in a moment either.
+      this.#tried.add(from);
+      this.#report(error.message);
+    }
+    if (contacts.length > 0) this.#dial(contacts);
     return true;
   }
 
@@ -173,7 +193,7 @@ export class Joining {
     this.#asked = { id, request, untilMs, repeatMs: env.now() + REPEAT_MS };
   }
 
-  async #accept({ map, contacts, secret }: Invitation): Promise<void> {
+  async #accept({ map, secret }: Invitation, contacts: readonly string[]): Promise<void> {
     const { store, log, role } = this.#options;
     if (this.#done) return;
     this.#done = true;

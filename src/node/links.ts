@@ -5,7 +5,7 @@
  * keep-alives and memory, and one that is needed again a dial.
  */
 import type { NodeId } from '../raft/types.ts';
-import { parseAddress } from '../transport/address.ts';
+import { isAddress } from '../transport/address.ts';
 import type { Channel, Peer, Transport } from '../transport/types.ts';
 import type { Environment } from './env.ts';
 
@@ -255,15 +255,5 @@ export class LinkPool {
   #giveUp(id: NodeId): void {
     this.#used.delete(id);
     if (!this.#options.isKept(id)) this.#options.transport.hangUp(id);
-  }
-}
-
-/** What others say of themselves may be anything. */
-function isAddress(text: string): boolean {
-  try {
-    parseAddress(text);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { KvorumError } from '../errors.ts';
 import { DEFAULT_SETTINGS } from '../gossip/index.ts';
 import type { StoreSettings } from '../kv/settings.ts';
-import { parseAddress } from '../transport/address.ts';
+import { isAddress as isPeerAddress, parseAddress } from '../transport/address.ts';
 import { encodeMetadata } from './gossip/metadata.ts';
 import type { GossipTiming, HttpOptions, Limits, Logger, NodeOptions, Timing } from './types.ts';
 
@@ -96,13 +96,7 @@ export function isName(text: string): boolean {
 
 /** True for what the transport can dial or listen on: `HOST:PORT`; an IPv6 host stands in brackets. */
 export function isAddress(text: string, zeroPort: boolean): boolean {
-  try {
-    const { port } = parseAddress(text);
-    return zeroPort || port > 0;
-  } catch (error) {
-    if (KvorumError.is(error, 'ERR_CONFIG')) return false;
-    throw error;
-  }
+  return isPeerAddress(text) && (zeroPort || parseAddress(text).port > 0);
 }
 
 function numbers<T extends { readonly [K in keyof T]?: number }>(

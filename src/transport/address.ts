@@ -27,6 +27,17 @@ export function parseAddress(address: string): HostPort {
   return { host, port };
 }
 
+/** What others say of themselves may be anything. */
+export function isAddress(text: string): boolean {
+  try {
+    parseAddress(text);
+    return true;
+  } catch (error) {
+    if (KvorumError.is(error, 'ERR_CONFIG')) return false;
+    throw error;
+  }
+}
+
 export function formatAddress(host: string, port: number): string {
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
 }

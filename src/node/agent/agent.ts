@@ -250,11 +250,10 @@ export class Agent extends MemberCalls implements KvorumNode {
 
   /** Rejects as `Joining.run`, or with the signal's reason; it is to be closed then. */
   async join(): Promise<void> {
-    const { join, logger, name, signal, metadata, gossip: settings } = this.#options;
+    const { logger, name, signal, metadata, gossip: settings } = this.#options;
     const env = this.#env;
     if (this.#joining !== null) {
       this.#map = await this.#joining.run(this.#transport, { signal });
-      for (const address of join ?? []) this.#transport.disconnect(address);
       keepLinksOf(this.#transport, this.#map.clusterId);
     }
     const map = this.#map as ClusterMap;

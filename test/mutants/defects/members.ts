@@ -106,6 +106,13 @@ export const members = inRoom('members', [
     replace: '',
   },
   {
+    name: 'only-asks-those-it-was-given',
+    file: JOINING,
+    about: 'Who waits to be let in asks the members of now, not only those that it was given.',
+    find: '    if (contacts.length > 0) this.#dial(contacts);\n',
+    replace: '',
+  },
+  {
     name: 'joined-before-it-is-on-disk',
     file: JOINING,
     about: 'A node that was let in remembers it.',

@@ -1,5 +1,6 @@
 /** Whom the desk has added, as what, and until when: what was judged at the door counts, also later. */
 import { expect, test } from 'vitest';
+import { KvorumError } from '../../../src/errors.ts';
 import { makeClusterMap } from '../../../src/node/cluster-map.ts';
 import { JoinDesk } from '../../../src/node/join-desk.ts';
 import { decodeJoined, encodeJoin, type JoinedFrame, type JoinRole } from '../../../src/node/join-frames.ts';
@@ -17,14 +18,14 @@ function peer(role: JoinRole, credential: PeerCredential): Peer {
   return { ...identity, hello: { ...identity, ...rest, extra: { join: role, role } }, credential, dialled: false };
 }
 
-function desk(linked: Peer, wallTime: () => number) {
+function desk(linked: Peer, wallTime: () => number, added: () => Promise<unknown> = () => Promise.resolve({})) {
   const asked: MemberOperation[] = [];
   const answers: JoinedFrame[] = [];
   const membership = {
     state: { map: { members: map.members } },
     call: (operation: MemberOperation) => {
       asked.push(operation);
-      return Promise.resolve({ id: '4', name: 'n4', role: 'learner', changed: true });
+      return added();
     },
   } as unknown as Membership;
   const made = new JoinDesk({
@@ -39,10 +40,9 @@ function desk(linked: Peer, wallTime: () => number) {
     },
   });
   let request = 0;
-  const ask = async (role: JoinRole): Promise<JoinedFrame | undefined> => {
-    const bytes = Buffer.concat(
-      encodeJoin({ bootEpoch: 1, request: ++request, timeoutMs: 1000, role, replaces: null }),
-    );
+  const ask = async (role: JoinRole, isAgain = false): Promise<JoinedFrame | undefined> => {
+    if (!isAgain) request++;
+    const bytes = Buffer.concat(encodeJoin({ bootEpoch: 1, request, timeoutMs: 1000, role, replaces: null }));
     expect(made.frame(linked.id, bytes)).toBe(true);
     await new Promise(setImmediate);
     return answers.at(-1);
@@ -58,7 +58,7 @@ test('a bearer is let in while its token is good, by the clock of the member, an
   expect(asked).toHaveLength(1);
   // It was let in at the door while the token was good, and only asks now.
   now++;
-  expect(await ask('voter')).toMatchObject({ error: { code: 'ERR_BAD_TOKEN' }, invitation: null });
+  expect(await ask('voter')).toMatchObject({ contacts: [], error: { code: 'ERR_BAD_TOKEN' }, invitation: null });
   expect(asked).toHaveLength(1);
 });
 
@@ -69,8 +69,21 @@ test.each([
   ['voter', 'agent'],
 ] as const)('who was let in as %s cannot ask to be %s', async (judged, role) => {
   const { ask, asked } = desk(peer(judged, { type: 'secret' }), () => 0);
-  expect(await ask(role)).toMatchObject({ error: { code: 'ERR_FORBIDDEN' }, invitation: null });
+  expect(await ask(role)).toMatchObject({ contacts: [], error: { code: 'ERR_FORBIDDEN' }, invitation: null });
   expect(asked).toEqual([]);
   expect(await ask(judged)).toMatchObject({ error: null });
   expect(asked.map(({ type }) => type)).toEqual(judged === 'agent' ? [] : ['add']);
+});
+
+test('who waits is told who the members are, when it asks again and when it asked in vain', async () => {
+  let fail = (_error: Error): void => undefined;
+  const added = () => new Promise((_resolve, reject) => (fail = reject));
+  const { ask, asked } = desk(peer('voter', { type: 'secret' }), () => 0, added);
+  expect(await ask('voter')).toBe(undefined);
+  expect(await ask('voter', true)).toMatchObject({ contacts: ['n1:1'], error: null, invitation: null });
+  fail(new KvorumError('ERR_NO_LEADER', 'there is none'));
+  await new Promise(setImmediate);
+  const last = await ask('voter');
+  expect(last).toMatchObject({ contacts: ['n1:1'], error: { code: 'ERR_NO_LEADER' }, invitation: null });
+  expect(asked).toHaveLength(2);
 });

@@ -41,3 +41,23 @@ test.each([1, 2, 3])('two that join at the same time by tickets, each knowing th
   await cluster.advance(20_000);
   expect([n4, n5].map(({ failure }) => failure)).toEqual([null, null]);
 });
+
+test.each(['voter', 'learner'] as const)(
+  'a %s joins although the only one that it was to ask is gone',
+  async (role) => {
+    cluster = await simCluster();
+    const n3 = cluster.node('n3');
+    const n4 = cluster.add('n4', { role });
+    n4.options = { ...n4.options, join: [n3.address] };
+    // It is let in, and its asking is worked on for as long as n3 knows no leader.
+    cluster.partition(['n3', 'n4'], ['n1', 'n2']);
+    void n4.start();
+    await cluster.advance(5000);
+    expect(n4.state).toBe('starting');
+    // For good: another is to take its place, and that is not told to n4 by anybody.
+    n3.crash();
+    cluster.heal();
+    await cluster.until(() => n4.state === 'running' && n4.node.readiness().ready, 'n4 is let in');
+    expect(n4.node.cluster().members.map(({ name }) => name)).toContain('n4');
+  },
+);
