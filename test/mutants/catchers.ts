@@ -116,7 +116,7 @@ function seeds(name: 'core' | 'cluster', count: number): Catcher {
 }
 
 const raftTests = vitest('raft tests', 'unit', ['test/raft/', 'test/invariants/']);
-const machineTests = vitest('machine tests', 'unit', ['test/machine/', 'test/kv/']);
+const machineTests = vitest('machine tests', 'unit', ['test/machine/', 'test/kv/', 'test/lock/']);
 const storageTests = vitest('storage tests', 'unit', ['test/storage/']);
 const nodeTests = vitest('node tests', 'unit', ['test/node/']);
 const transportTests = vitest('transport tests', 'unit', ['test/transport/']);

@@ -57,6 +57,8 @@ export class LogRules {
   readonly #sightings: Sightings;
   readonly #leases = new Map<string, NaiveLease>();
   readonly #seats = new Seats();
+  /** Of a name and lease: what the last that asked was told. */
+  readonly #tickets = new Map<string, number>();
   /** By name: the largest token ever. */
   readonly #tokens = new Map<string, number>();
   readonly #marks = new Map<string, number>();
@@ -224,8 +226,13 @@ export class LogRules {
         return this.#same(step, { count });
       }
       case 'lockCancel': {
-        const { name, lease } = operation;
+        const { name, lease, ticket } = operation;
         const held = this.#holding(name, lease);
+        // Of a wait that is over; the same lease may wait again, or hold it, under another ticket.
+        if (ticket !== this.#tickets.get(`${name} ${lease}`)) {
+          this.#sightings.saw('a wait is cancelled that was over');
+          return this.#same(step, { token: null });
+        }
         if (result.ok && 'token' in result && result.token !== null) {
           this.#sightings.saw('a waiter is cancelled after it was let in');
           this.#demand(held?.token === result.token, step, 'it holds nothing');
@@ -321,7 +328,8 @@ export class LogRules {
     this.#demand(is === (told === 'mismatch' ? 'held' : told), step, `it is ${told}`);
     if (!result.ok || !('ticket' in result)) return;
     if (own) this.#grantLease(lease, (operation.lease as { ttlMs: number }).ttlMs, true, index);
-    const { token } = result;
+    const { token, ticket } = result;
+    this.#tickets.set(`${name} ${lease}`, ticket);
     if (token === null) return this.#sightings.saw(`somebody waits for a ${kind}`);
     // It stood in the queue of a lock whose rest this ended: it is let in as all who waited are.
     const waited = step.effects.some(

@@ -91,4 +91,11 @@ export const machine = inRoom('machine', [
     find: 'entry.index === this.#appliedIndex + 1,',
     replace: 'entry.index > 0,',
   },
+  {
+    name: 'another-wait-is-cancelled',
+    file: 'src/lock/lock-table.ts',
+    about: 'Who gives up a wait leaves a later one of the same lease alone.',
+    find: 'if (waiter?.ticket === ticket) {',
+    replace: 'if (waiter !== undefined) {',
+  },
 ]);
