@@ -33,6 +33,9 @@ export interface DoorkeeperOptions {
   readonly judgeCaller: (hello: Hello) => Verdict;
 }
 
+/** More do not come to be members at a time. */
+const MAX_ASKING = 256;
+
 export class Doorkeeper {
   readonly #options: DoorkeeperOptions;
   /**
@@ -40,6 +43,8 @@ export class Doorkeeper {
    * link was up: then it is to say it again.
    */
   readonly #admitted = new Map<string, string>();
+  /** The same of those that were asking to be let in, who may have become members by the time that an older hello of theirs comes; the last of them. */
+  readonly #asking = new Map<string, string>();
 
   constructor(options: DoorkeeperOptions) {
     this.#options = options;
@@ -101,23 +106,34 @@ export class Doorkeeper {
       hello,
     );
     if (!verdict.ok) {
-      const same = typeof process === 'string' && this.#admitted.get(hello.id) === process;
-      if (verdict.code !== 'ERR_MEMBER_REPLACED' || !same) return verdict;
+      const same = [this.#admitted, this.#asking].some((of) => of.get(hello.id) === process);
+      if (verdict.code !== 'ERR_MEMBER_REPLACED' || typeof process !== 'string' || !same) return verdict;
       const message = `what ${hello.name} says of its disk is older than what it has acknowledged since: dial again`;
       return { ok: false, code: 'ERR_UNAVAILABLE', message };
     }
     // Agents promise nothing, and there is no end of them.
     if (isAgent(hello)) return verdict;
     // A node that only asks to be let in has promised nothing yet, and may be wiped and come again.
-    if (hello.clusterId === null) return verdict;
+    if (hello.clusterId === null) {
+      if (typeof process === 'string') this.#noteAsking(hello.id, process);
+      return verdict;
+    }
     this.#options.memory.noteEpoch(hello.id, hello.bootEpoch);
     if (typeof process === 'string') this.#admitted.set(hello.id, process);
     return verdict;
   }
 
+  #noteAsking(id: string, process: string): void {
+    this.#asking.delete(id);
+    this.#asking.set(id, process);
+    const [oldest] = this.#asking.keys();
+    if (this.#asking.size > MAX_ASKING && oldest !== undefined) this.#asking.delete(oldest);
+  }
+
   /** Identities that never come back need not be known again. */
   forget(id: string): void {
     this.#admitted.delete(id);
+    this.#asking.delete(id);
     this.#options.memory.forget(id);
   }
 }

@@ -76,6 +76,10 @@ export class Entrance {
     return this.bootstrap.frame(from, channel, frame) || this.joining?.frame(from, channel, frame) === true;
   }
 
+  dialled(address: string, id: NodeId | null): void {
+    this.joining?.dialled(address, id);
+  }
+
   peer(event: PeerEvent): void {
     this.bootstrap.peer(event);
     this.joining?.peer(event);

@@ -50,6 +50,14 @@ const FATAL: ReadonlySet<string> = new Set([
   'ERR_INVALID_ARGUMENT',
 ]);
 
+interface Refusal {
+  readonly code: string;
+  readonly message: string;
+  readonly by: 'us' | 'them';
+  /** Said by, or of, a peer that had proved what it is. */
+  readonly isProved: boolean;
+}
+
 export class Joining {
   readonly #options: JoiningOptions;
   #transport: Transport | null = null;
@@ -60,11 +68,10 @@ export class Joining {
   #dialled: ReadonlySet<string> = new Set();
   /** Members that have answered that they cannot now; asked last of all. */
   readonly #tried = new Set<string>();
-  /** By address, of those that it was given. */
-  readonly #refused = new Map<
-    string,
-    { readonly code: string; readonly message: string; readonly isProved: boolean }
-  >();
+  /** By address, of those that it dials: who was found there last. Whoever else dials this node may be of any cluster. */
+  readonly #reached = new Map<string, string>();
+  /** By address, of those that it dials. */
+  readonly #refused = new Map<string, Refusal>();
   /** Since when it is known that somebody finds the token bad; null while nobody does, or a member is linked. */
   #badTokenMs: number | null = null;
   #settle: { resolve(map: ClusterMap): void; reject(error: Error): void } | null = null;
@@ -116,9 +123,28 @@ export class Joining {
   /** Those who were given to it may be replaced while it waits: their successors are as good, and those of now are told by each that answers. */
   #dial(contacts: readonly string[]): void {
     const wanted = new Set([...this.#options.addresses, ...contacts]);
-    for (const address of this.#dialled) if (!wanted.has(address)) this.#transport?.disconnect(address);
-    for (const address of wanted) if (!this.#dialled.has(address)) this.#transport?.connect(address);
+    const before = this.#dialled;
     this.#dialled = wanted;
+    for (const address of before) {
+      if (wanted.has(address)) continue;
+      this.#reached.delete(address);
+      this.#refused.delete(address);
+      this.#transport?.disconnect(address);
+    }
+    for (const address of wanted) if (!before.has(address)) this.#transport?.connect(address);
+  }
+
+  /** What came of dialling an address, as the transport tells it. */
+  dialled(address: string, id: string | null): void {
+    if (this.#done || !this.#dialled.has(address)) return;
+    if (id === null) {
+      this.#reached.delete(address);
+      return;
+    }
+    this.#reached.set(address, id);
+    this.#refused.delete(address);
+    this.#badTokenMs = null;
+    this.#look();
   }
 
   peer(event: PeerEvent): void {
@@ -126,15 +152,12 @@ export class Joining {
     if (event.type === 'refused') {
       const { address, by, code, hello, message } = event;
       // Anybody may dial, and be refused; what counts is what those say that this node dials.
-      if (!this.#options.addresses.includes(address)) return;
-      this.#refused.set(address, { code, message, isProved: hello !== null });
+      if (!this.#dialled.has(address)) return;
+      this.#refused.set(address, { code, message, by, isProved: hello !== null });
       if (by === 'them') this.#onRefused();
       return;
     }
-    if (event.type === 'up') {
-      this.#refused.delete(event.peer.address);
-      this.#badTokenMs = null;
-    } else if (this.#asked?.id === event.peer.id) this.#asked = null;
+    if (event.type !== 'up' && this.#asked?.id === event.peer.id) this.#asked = null;
     this.#look();
   }
 
@@ -175,7 +198,8 @@ export class Joining {
     }
     if (this.#asked !== null) this.#tried.add(this.#asked.id);
     this.#asked = null;
-    const members = transport.peers().filter(({ hello }) => hello.clusterId !== null);
+    const reached = new Set(this.#reached.values());
+    const members = transport.peers().filter(({ id, hello }) => hello.clusterId !== null && reached.has(id));
     if (members.length > 0 && members.every(({ id }) => this.#tried.has(id))) this.#tried.clear();
     const next = members.find(({ id }) => !this.#tried.has(id));
     if (next === undefined) {
@@ -212,14 +236,12 @@ export class Joining {
 
   #onRefused(): void {
     let strangers = 0;
-    for (const address of this.#options.addresses) {
-      const refusal = this.#refused.get(address);
-      if (refusal === undefined) continue;
+    for (const refusal of this.#refused.values()) {
       if (isOfStranger(refusal)) {
         // One peer with another secret, or that our token is not for, is that peer's fault; all of them are ours.
-        if (++strangers === this.#options.addresses.length) return this.#reject(refusal);
+        if (++strangers === this.#dialled.size) return this.#reject(refusal);
         if (refusal.code === 'ERR_BAD_TOKEN') this.#badTokenMs ??= this.#options.env.now();
-      } else if (FATAL.has(refusal.code)) return this.#reject(refusal);
+      } else if (refusal.by === 'them' && FATAL.has(refusal.code)) return this.#reject(refusal);
     }
   }
 
@@ -231,12 +253,12 @@ export class Joining {
     return refusal !== undefined;
   }
 
-  #reject({ code, message }: { readonly code: string; readonly message: string }): void {
+  #reject({ code, message }: Refusal): void {
     this.#settle?.reject(new KvorumError(code as 'ERR_BAD_TOKEN', message));
   }
 
   #missing(): string {
-    const reasons = this.#options.addresses.map((address) => {
+    const reasons = [...this.#dialled].map((address) => {
       const refusal = this.#refused.get(address);
       return refusal === undefined ? address : `${address}: ${refusal.message}`;
     });
@@ -253,6 +275,6 @@ export class Joining {
 }
 
 /** Said before either side had proved anything, or by one that does not have the secret that our token was made with. */
-function isOfStranger({ code, isProved }: { readonly code: string; readonly isProved: boolean }): boolean {
+function isOfStranger({ code, isProved }: Refusal): boolean {
   return !isProved && (code === 'ERR_WRONG_SECRET' || code === 'ERR_BAD_TOKEN');
 }

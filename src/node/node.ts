@@ -367,6 +367,7 @@ export class Node implements KvorumNode {
         admit: (hello, credential) => this.#doorkeeper.admit(hello, credential),
         frame: (from, channel, frame, credential) => this.#dispatcher.frame(from, channel, frame, credential),
         peer: (event) => this.#dispatcher.peer(event),
+        dialled: (address, id) => this.#entrance.dialled(address, id),
         // They come and go.
         transient: (hello) => isClient(hello) || isAgent(hello),
       },

@@ -45,7 +45,7 @@ interface Target {
   resets: number;
   /** Dials made; the answer to any but the last tells nothing any more. */
   dials: number;
-  /** A peer that dialled us and says that this is where it is. It is believed for as long as it takes to dial there. */
+  /** A peer that is linked, over another address or because it dialled us, and was here once or says that it is. It is believed for as long as it takes to dial there. */
   claimant: NodeId | null;
   cancel: (() => void) | null;
 }
@@ -97,8 +97,10 @@ export class Reconnector {
   /** A member was admitted. `claimed`: where it says that it can be reached, null when its word is not good for that. `dialled`: where we dialled it; null when it dialled. */
   up(id: NodeId, claimed: string | null, dialled: string | null = null): void {
     for (const target of this.#targets.values()) {
-      if (target.id === id || target.address === dialled) this.#settle(target, id);
-      else if (target.address === claimed && target.id === null) this.#settleByClaim(target, id);
+      const { address } = target;
+      if (address === dialled || (target.id === id && address === claimed)) this.#settle(target, id);
+      // It was there once, or says that it is: somebody else may be there now.
+      else if (target.id === id || (target.id === null && address === claimed)) this.#settleByClaim(target, id);
     }
   }
 

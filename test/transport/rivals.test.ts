@@ -56,6 +56,24 @@ test('an address is dialled though somebody else, who cannot be reached there, s
   expect({ lost: eventTypes(a).includes('lost'), linked: linked(a, again) }).toEqual({ lost: true, linked: true });
 });
 
+test('an address is dialled though who was there once is linked at another', async () => {
+  const h = new MemoryHarness();
+  const a = await h.create({ name: 'a' });
+  const b = await h.create({ name: 'b', address: 'x:1' });
+  a.transport.connect('x:1');
+  await h.until(() => linked(a, b), 'linked');
+  h.network.crash('x:1');
+  await h.pass(1000);
+  const moved = await h.create({ name: 'b', address: 'y:1', like: b });
+  a.transport.connect('y:1');
+  await h.until(() => linked(a, moved), 'linked where it is now');
+  const c = await h.create({ name: 'c', address: 'x:1' });
+  await h.until(() => linked(a, c), 'linked with who is where it was');
+  await h.pass(60_000);
+  expect([linked(a, moved), linked(a, c)]).toEqual([true, true]);
+  await h.close();
+});
+
 test('a link that is closed while its address is told is not up', async () => {
   const h = new MemoryHarness();
   const b = await h.create({ name: 'b' });

@@ -236,6 +236,7 @@ export class Agent extends MemberCalls implements KvorumNode {
         admit: (hello, credential) => judgePeer(this.#standing, hello, credential),
         frame: (from, channel, frame, credential) => this.#frame(from, channel, frame, credential),
         peer: (event) => this.#peer(event),
+        dialled: (address, id) => this.#joining?.dialled(address, id),
         // Agents come and go, like this one.
         transient: isAgent,
       },
