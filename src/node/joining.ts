@@ -64,7 +64,7 @@ export class Joining {
   /** Who was asked last and has not answered. */
   #asked: { readonly id: string; readonly request: number; readonly untilMs: number; repeatMs: number } | null = null;
   #nextRequest = 1;
-  /** Those that it was given, and what the last that answered said of the members of now. */
+  /** Those that it was given, those that the last that answered told of, and those whom it is linked with. */
   #dialled: ReadonlySet<string> = new Set();
   /** Members that have answered that they cannot now; asked last of all. */
   readonly #tried = new Set<string>();
@@ -120,9 +120,14 @@ export class Joining {
     }
   }
 
-  /** Those who were given to it may be replaced while it waits: their successors are as good, and those of now are told by each that answers. */
+  /**
+   * Those who were given to it may be replaced while it waits: their successors are as good, and those of now are told by each that answers. Who answers may be behind, and not know of one that this
+   * node is linked with already; who was removed hangs up by itself.
+   */
   #dial(contacts: readonly string[]): void {
-    const wanted = new Set([...this.#options.addresses, ...contacts]);
+    const linked = new Set(this.#transport?.peers().map(({ id }) => id));
+    const found = [...this.#reached].filter(([, id]) => linked.has(id)).map(([address]) => address);
+    const wanted = new Set([...this.#options.addresses, ...contacts, ...found]);
     const before = this.#dialled;
     this.#dialled = wanted;
     for (const address of before) {
@@ -237,18 +242,20 @@ export class Joining {
   #onRefused(): void {
     let strangers = 0;
     for (const refusal of this.#refused.values()) {
+      // What this node holds against somebody else says nothing of itself.
+      if (refusal.by === 'us') continue;
       if (isOfStranger(refusal)) {
         // One peer with another secret, or that our token is not for, is that peer's fault; all of them are ours.
         if (++strangers === this.#dialled.size) return this.#reject(refusal);
         if (refusal.code === 'ERR_BAD_TOKEN') this.#badTokenMs ??= this.#options.env.now();
-      } else if (refusal.by === 'them' && FATAL.has(refusal.code)) return this.#reject(refusal);
+      } else if (FATAL.has(refusal.code)) return this.#reject(refusal);
     }
   }
 
   /** One of the others could still take it; but who cannot be reached will most likely say the same. */
   #giveUpToken(): boolean {
     if (this.#badTokenMs === null || this.#options.env.now() - this.#badTokenMs < BAD_TOKEN_AFTER_MS) return false;
-    const refusal = [...this.#refused.values()].find(({ code }) => code === 'ERR_BAD_TOKEN');
+    const refusal = [...this.#refused.values()].find(({ by, code }) => by === 'them' && code === 'ERR_BAD_TOKEN');
     if (refusal !== undefined) this.#reject(refusal);
     return refusal !== undefined;
   }

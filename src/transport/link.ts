@@ -233,7 +233,8 @@ export class Link implements BaseLink {
   #step(step: () => AdmissionStep): void {
     const { send, outcome } = step();
     for (const message of send) this.#write(message);
-    if (outcome === null) return;
+    // Who cannot even write is told to have failed by then.
+    if (outcome === null || this.#isOver) return;
     clearTimeout(this.#timer);
     this.#admission = null;
     if (outcome.type === 'admitted') {

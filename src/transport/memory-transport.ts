@@ -500,6 +500,8 @@ class MemoryTransport extends BaseTransport<MemoryLink> {
   protected dial(address: string, done: (result: DialResult) => void): void {
     this.#network.dial(this, address, (link) => {
       if (typeof link === 'string') return done({ type: link });
+      // A process that stood still finds it ended already, and nothing more will be told of it.
+      if (link.phase === 'closed') return done({ type: 'reset' });
       if (this.peer(link.id) !== undefined) {
         link.close();
         return done({ type: 'linked', id: link.id });

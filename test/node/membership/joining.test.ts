@@ -124,6 +124,15 @@ describe('a node that waits to be let in', () => {
     expect(waiting.outcome).toBe('n2 says no');
   });
 
+  // One that joins too is dialled, and shows a token that has expired.
+  test('does not end for the token of another, however long it reaches no member', async () => {
+    const waiting = await Waiting.create('n1', 'n2', 'n3');
+    await waiting.tell(refusal('n1', 'ERR_BAD_TOKEN', { by: 'us' }));
+    await waiting.tell(refusal('n2', 'ERR_UNAVAILABLE', { hello: helloOf('n2', null) }));
+    await waiting.pass(60_000);
+    expect(waiting.outcome).toBe('it waits');
+  });
+
   test.each(['seed', 'n1'])('forgets a refusal when it is linked there: given as %s', async (given) => {
     const waiting = await Waiting.create(given, 'n2');
     await waiting.tell(refusal(given, 'ERR_WRONG_SECRET'));
@@ -155,6 +164,19 @@ describe('a node that waits to be let in', () => {
       await waiting.up('n2', 'n2:1');
       waiting.answer('2', 2, ['n2:1', 'n7:1'], null);
       expect([...waiting.dialled].toSorted()).toEqual(['n2:1', 'n3:1', 'n7:1']);
+    });
+
+    test('goes on to ask one whom it is linked with, though one that is behind does not know of it', async () => {
+      const waiting = await told('n3');
+      await waiting.up('n2', 'n2:1');
+      waiting.answer('2', 2, ['n2:1', 'n7:1'], new KvorumError('ERR_UNAVAILABLE', 'not now'));
+      await waiting.up('n7', 'n7:1');
+      waiting.answer('7', 3, ['n2:1', 'n7:1'], new KvorumError('ERR_UNAVAILABLE', 'not now'));
+      await waiting.pass(200);
+      waiting.answer('2', 4, ['n1:1', 'n2:1'], new KvorumError('ERR_NO_LEADER', 'there is none'));
+      await waiting.pass(200);
+      expect(waiting.asked).toEqual(['3', '2', '7', '2', '7']);
+      expect([...waiting.dialled].toSorted()).toEqual(['n1:1', 'n2:1', 'n3:1', 'n7:1']);
     });
 
     test.each([[['n3']], [['n1', 'n2', 'n3']]])('ends when they refuse it, given %j', async (given) => {
